@@ -1,0 +1,417 @@
+"""Measures trivet against other programs doing the same; scripts/bench is the way to start it.
+
+A row compares one subject with one baseline. Both run alternately, the order changing from pair to
+pair, so that what else the machine does hits both alike; the medians are compared. Wall time is from
+the start of the process to its end as its parent sees it, CPU time is the user and system time of
+the process and all its descendants that were waited for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "integration"))
+
+import harness  # noqa: E402  (found by the line above)
+
+BIN_DIR = harness.BIN_DIR
+WARM_UP = 3
+IN_BOX = "TRIVET_BENCH_IN_BOX"
+
+
+@dataclasses.dataclass
+class Sample:
+    wall: float = 0.0  # milliseconds
+    cpu: float = 0.0   # milliseconds
+
+
+class Workspace:
+    """A temporary directory with the bundle, the image and the state of every program measured."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.folder = folder
+        self.number = 0
+        self.errors = (folder / "stderr").open("w+b")
+        self.nothing = os.open(os.devnull, os.O_RDWR)
+        self.floor = self.compile("floor")
+        self.rootfs = self.make_rootfs()
+        self.cleanups: list[Callable[[], None]] = []
+
+    def compile(self, name: str) -> pathlib.Path:
+        program = self.folder / name
+        subprocess.run(["gcc", "-O2", "-static", "-o", program, ROOT / f"bench/{name}.c"],
+                       check=True)
+        return program
+
+    def make_rootfs(self) -> pathlib.Path:
+        rootfs = self.folder / "bundle" / "rootfs"
+        for name in ("bin", "dev", "etc", "proc", "sys", "tmp"):
+            (rootfs / name).mkdir(parents=True)
+        shutil.move(self.compile("true"), rootfs / "bin/true")
+        return rootfs
+
+    def bundle(self, arguments: list[str], with_cgroups: bool = False) -> pathlib.Path:
+        """A directory with config.json for a program of the common root file system."""
+        folder = self.folder / f"bundle-{arguments[-1].strip('/').replace('/', '-')}-{with_cgroups:d}"
+        if not folder.exists():
+            folder.mkdir()
+            config = make_config(self.rootfs, arguments, with_cgroups)
+            (folder / "config.json").write_text(json.dumps(config))
+        return folder
+
+    def next_id(self) -> str:
+        self.number += 1
+        return f"bench-{os.getpid()}-{self.number}"
+
+    def measure(self, command: list[object], env: dict[str, str] | None = None) -> Sample:
+        """Runs a command to its end; one that fails ends the benchmark with its error."""
+        words = [str(word) for word in command]
+        program = shutil.which(words[0]) or words[0]
+        streams = [(os.POSIX_SPAWN_DUP2, self.nothing, 0), (os.POSIX_SPAWN_DUP2, self.nothing, 1),
+                   (os.POSIX_SPAWN_DUP2, self.errors.fileno(), 2)]
+        start = time.perf_counter()
+        pid = os.posix_spawn(program, words, env or os.environ, file_actions=streams)
+        _, status, usage = os.wait4(pid, 0)
+        wall = time.perf_counter() - start
+        if os.waitstatus_to_exitcode(status) != 0:
+            self.errors.flush()
+            text = (self.folder / "stderr").read_text(errors="replace")
+            raise SystemExit(f"bench: {' '.join(words)}: exit code "
+                             f"{os.waitstatus_to_exitcode(status)}\n{text[-2000:]}")
+        return Sample(wall * 1e3, (usage.ru_utime + usage.ru_stime) * 1e3)
+
+    def close(self) -> None:
+        for cleanup in self.cleanups:
+            cleanup()
+        self.errors.close()
+        os.close(self.nothing)
+
+
+def make_config(rootfs: pathlib.Path, arguments: list[str], with_cgroups: bool) -> dict:
+    """What `runc spec` writes, less the network namespace and the masked paths: five namespaces,
+    the usual mounts, no seccomp. The cgroup mount only where it is asked for: on version 1 it is ten
+    mounts, which would hide everything else."""
+    capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
+    mounts = [
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+         "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+        {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+         "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]},
+        {"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
+         "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]},
+        {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue",
+         "options": ["nosuid", "noexec", "nodev"]},
+        {"destination": "/sys", "type": "sysfs", "source": "sysfs",
+         "options": ["nosuid", "noexec", "nodev", "ro"]},
+    ]
+    if with_cgroups:
+        mounts.append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+                       "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]})
+    return {
+        "ociVersion": "1.0.2",
+        "process": {"terminal": False, "user": {"uid": 0, "gid": 0}, "args": arguments,
+                    "env": ["PATH=/usr/bin:/bin"], "cwd": "/", "noNewPrivileges": True,
+                    "capabilities": {name: capabilities
+                                     for name in ("bounding", "effective", "permitted")}},
+        "root": {"path": str(rootfs), "readonly": False},
+        "hostname": "bench",
+        "mounts": mounts,
+        "linux": {"namespaces": [{"type": name}
+                                 for name in ("pid", "mount", "uts", "ipc", "cgroup")]},
+    }
+
+
+# ---------------------------------------------------------------- what is measured
+
+class OciRuntime:
+    """An OCI runtime, with a state root of its own."""
+
+    def __init__(self, workspace: Workspace, program: str):
+        self.workspace = workspace
+        state = workspace.folder / f"state-{pathlib.Path(program).name}"
+        self.command = [program, "--root", state]
+        self.exec_target = ""
+
+    def run(self, with_cgroups: bool = False) -> Sample:
+        bundle = self.workspace.bundle(["/bin/true"], with_cgroups)
+        return self.workspace.measure(
+            [*self.command, "run", "--bundle", bundle, self.workspace.next_id()])
+
+    def _create_and_start(self, arguments: list[str]) -> tuple[str, int, Sample]:
+        name = self.workspace.next_id()
+        pid_file = self.workspace.folder / "pid"
+        create = self.workspace.measure([*self.command, "create", "--pid-file", pid_file, "--bundle",
+                                         self.workspace.bundle(arguments), name])
+        start = self.workspace.measure([*self.command, "start", name])
+        total = Sample(create.wall + start.wall, create.cpu + start.cpu)
+        return name, int(pid_file.read_text()), total
+
+    def lifecycle(self) -> Sample:
+        """create, start and delete; not the time that the program itself takes in between."""
+        name, pid, total = self._create_and_start(["/bin/true"])
+        os.waitpid(pid, 0)  # orphans come to us: see become_subreaper()
+        delete = self.workspace.measure([*self.command, "delete", name])
+        return Sample(total.wall + delete.wall, total.cpu + delete.cpu)
+
+    def exec(self) -> Sample:
+        if not self.exec_target:
+            self.exec_target, pid, _ = self._create_and_start(["/bin/true", "wait"])
+            self.workspace.cleanups.append(lambda: self._end_target(pid))
+        return self.workspace.measure([*self.command, "exec", self.exec_target, "/bin/true"])
+
+    def _end_target(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        self.workspace.measure([*self.command, "delete", self.exec_target])
+
+
+class Floor:
+    def __init__(self, workspace: Workspace):
+        self.workspace = workspace
+
+    def run(self, with_cgroups: bool = False) -> Sample:
+        flags = ["--cgroups"] if with_cgroups else []
+        return self.workspace.measure(
+            [self.workspace.floor, *flags, self.workspace.rootfs, "/bin/true"])
+
+
+def image_layout(workspace: Workspace) -> pathlib.Path:
+    layout = workspace.folder / "image"
+    if not layout.exists():
+        harness.write_oci_layout(layout, harness.busybox_layers(), harness.BUSYBOX_CONFIG, "bench")
+    return layout
+
+
+class TrivetImages:
+    """`trivet run` of an image in a store of its own."""
+
+    def __init__(self, workspace: Workspace):
+        self.workspace = workspace
+        base = workspace.folder / "trivet"
+        base.mkdir(exist_ok=True)
+        self.trivet = harness.Trivet(base)
+        self.trivet.run("image", "import", image_layout(workspace), "bench")
+
+    def run(self, *options: str) -> Sample:
+        return self.workspace.measure(
+            [self.trivet.program, "run", "--rm", *options, "bench", "/bin/true"], self.trivet.env)
+
+
+class Podman:
+    """`podman run` of the same image, in a store of its own."""
+
+    def __init__(self, workspace: Workspace, runtime: str):
+        self.workspace = workspace
+        folder = workspace.folder / f"podman-{runtime}"
+        folder.mkdir()
+        settings = folder / "containers.conf"
+        # Podman raises limits to values that a process without CAP_SYS_RESOURCE can't have.
+        settings.write_text('[containers]\ndefault_ulimits = ["nofile=20000:20000", '
+                            '"nproc=32768:32768"]\n')
+        self.env = {**os.environ, "CONTAINERS_CONF": str(settings)}
+        self.command = ["podman", "--root", folder / "root", "--runroot", folder / "run",
+                        "--tmpdir", folder / "tmp", "--storage-driver", "overlay",
+                        "--cgroup-manager", "cgroupfs", "--events-backend", "none",
+                        "--runtime", runtime]
+        copy = [*self.command, "pull", "-q", f"oci:{image_layout(workspace)}:bench"]
+        done = subprocess.run([*map(str, copy)], env=self.env, check=False, capture_output=True,
+                              text=True)
+        if done.returncode != 0:
+            raise SystemExit(f"bench: podman pull: {done.stderr}")
+        self.image = done.stdout.split()[-1]
+
+    def run(self) -> Sample:
+        return self.workspace.measure([*self.command, "run", "--rm", "--network", "none", self.image,
+                                       "/bin/true"], self.env)
+
+
+@dataclasses.dataclass
+class Row:
+    name: str
+    subject: str
+    baseline: str
+    text: str
+    # Makes the two functions that are measured alternately.
+    make: Callable[[Workspace], tuple[Callable[[], Sample], Callable[[], Sample]]]
+    boxed: bool = True  # in bench/cgbox, which crun needs on hybrid hosts
+
+
+def oci(workspace: Workspace) -> OciRuntime:
+    return OciRuntime(workspace, os.environ.get("TRIVET_BENCH_SUBJECT", str(BIN_DIR / "trivet-oci")))
+
+
+def against(peer: str, method: str, **options) -> Callable:
+    def make(workspace: Workspace):
+        subject, baseline = oci(workspace), OciRuntime(workspace, peer)
+        return (lambda: getattr(subject, method)(**options),
+                lambda: getattr(baseline, method)(**options))
+    return make
+
+
+def against_floor(**options) -> Callable:
+    def make(workspace: Workspace):
+        subject, floor = oci(workspace), Floor(workspace)
+        return lambda: subject.run(**options), lambda: floor.run(**options)
+    return make
+
+
+def against_podman(runtime: str, *options: str) -> Callable:
+    def make(workspace: Workspace):
+        subject, podman = TrivetImages(workspace), Podman(workspace, runtime)
+        return lambda: subject.run(*options), podman.run
+    return make
+
+
+RUN = "run a static true: five namespaces, the usual mounts, no seccomp"
+ROWS = [
+    Row("oci-run/crun", "trivet-oci", "crun", RUN, against("crun", "run")),
+    Row("oci-run/runc", "trivet-oci", "runc", RUN, against("runc", "run")),
+    Row("oci-run/floor", "trivet-oci", "floor", RUN, against_floor()),
+    Row("oci-run-hybrid/floor", "trivet-oci", "floor", RUN + ", outside the box",
+        against_floor(), boxed=False),
+    Row("oci-run-cgroups/crun", "trivet-oci", "crun", RUN + ", and the cgroup mount",
+        against("crun", "run", with_cgroups=True)),
+    Row("oci-run-cgroups/floor", "trivet-oci", "floor", RUN + ", and the cgroup mount",
+        against_floor(with_cgroups=True)),
+    Row("oci-lifecycle/crun", "trivet-oci", "crun", "create, start and delete the same",
+        against("crun", "lifecycle")),
+    Row("oci-lifecycle/runc", "trivet-oci", "runc", "create, start and delete the same",
+        against("runc", "lifecycle")),
+    Row("oci-exec/crun", "trivet-oci", "crun", "exec true in a running container",
+        against("crun", "exec")),
+    Row("oci-exec/runc", "trivet-oci", "runc", "exec true in a running container",
+        against("runc", "exec")),
+    Row("run/podman", "trivet", "podman with crun",
+        "run --rm of a local image in the foreground, both with --network none",
+        against_podman("crun", "--network", "none")),
+    Row("run/podman-runc", "trivet", "podman with runc",
+        "run --rm of a local image in the foreground, both with --network none",
+        against_podman("runc", "--network", "none")),
+    Row("run-network/podman", "trivet", "podman with crun",
+        "trivet with its default network (pasta), podman still with --network none",
+        against_podman("crun")),
+]
+
+
+# ---------------------------------------------------------------- measuring and telling
+
+def become_subreaper() -> None:
+    """The init of a created container is orphaned by design: make it our child, to be waited for."""
+    kPrSetChildSubreaper = 36
+    if ctypes.CDLL(None, use_errno=True).prctl(kPrSetChildSubreaper, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def measure_row(row: Row, pairs: int) -> list[dict]:
+    with tempfile.TemporaryDirectory(prefix="tvb-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        workspace = Workspace(pathlib.Path(folder))
+        try:
+            subject, baseline = row.make(workspace)
+            for _ in range(WARM_UP):
+                subject(), baseline()
+            samples: tuple[list[Sample], list[Sample]] = ([], [])
+            for number in range(pairs):
+                order = ((0, subject), (1, baseline))
+                for side, function in order if number % 2 == 0 else reversed(order):
+                    samples[side].append(function())
+        finally:
+            workspace.close()
+    return [result_of(row, metric, samples, pairs) for metric in ("wall", "cpu")]
+
+
+def result_of(row: Row, metric: str, samples: tuple[list[Sample], list[Sample]],
+              pairs: int) -> dict:
+    subject, baseline = (statistics.median(getattr(sample, metric) for sample in side)
+                         for side in samples)
+    return {"name": row.name, "subject": row.subject, "baseline": row.baseline, "metric": metric,
+            "ratio": round(subject / baseline, 4) if baseline else None,
+            "subject_median": round(subject, 3), "baseline_median": round(baseline, 3),
+            "unit": "ms", "pairs": pairs}
+
+
+def print_head() -> None:
+    print(f"{'name':24} {'subject':12} {'ms':>8} {'cpu ms':>8}   {'baseline':18} {'ms':>8} "
+          f"{'cpu ms':>8}   {'ratio':>6} {'cpu':>6}   pairs", flush=True)
+
+
+def print_row(results: list[dict]) -> None:
+    wall, cpu = results
+    print(f"{wall['name']:24} {wall['subject']:12} {wall['subject_median']:8.2f} "
+          f"{cpu['subject_median']:8.2f}   {wall['baseline']:18} {wall['baseline_median']:8.2f} "
+          f"{cpu['baseline_median']:8.2f}   {wall['ratio'] or 0:6.3f} {cpu['ratio'] or 0:6.3f}   "
+          f"{wall['pairs']}", flush=True)
+
+
+def measure_boxed(row: Row, pairs: int) -> list[dict]:
+    """The same in bench/cgbox, by another process of this program."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as report:
+        subprocess.run([ROOT / "bench/cgbox", sys.executable, __file__, "--only", row.name, "--pairs",
+                        str(pairs), "--json", report.name],
+                       env={**os.environ, IN_BOX: "1"}, check=True)
+        return json.loads(pathlib.Path(report.name).read_text())
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description="Measures trivet against other runtimes and a floor.",
+        epilog="TRIVET_BENCH_SUBJECT names another program to be measured in place of trivet-oci.")
+    parser.add_argument("--json", metavar="FILE", help="write the results there as well")
+    parser.add_argument("--only", metavar="NAME", nargs="+", action="extend", default=[],
+                        help="only these rows; NAME may be the part before the slash")
+    parser.add_argument("--pairs", type=int, default=40, metavar="N",
+                        help="measurements of each side (default: %(default)s)")
+    parser.add_argument("--list", action="store_true", help="list the rows and end")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parse_options()
+    if options.list:
+        for row in ROWS:
+            print(f"{row.name:24} {row.text}")
+        return 0
+    known = {row.name for row in ROWS} | {row.name.split("/")[0] for row in ROWS}
+    if unknown := [name for name in options.only if name not in known]:
+        print(f"bench: no row is named {unknown[0]}; see --list", file=sys.stderr)
+        return 2
+    rows = [row for row in ROWS if not options.only or row.name in options.only or
+            row.name.split("/")[0] in options.only]
+    boxed_here = os.environ.get(IN_BOX) == "1"
+    results: list[dict] = []
+    if boxed_here:
+        become_subreaper()
+    else:
+        print_head()
+    for row in rows:
+        if boxed_here or not row.boxed:
+            measured = measure_row(row, options.pairs)
+        else:
+            measured = measure_boxed(row, options.pairs)
+        results += measured
+        if not boxed_here:
+            print_row(measured)
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as failed:
+        sys.exit(f"bench: {failed}")

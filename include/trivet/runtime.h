@@ -1,0 +1,357 @@
+// libtrivet: containers and images as a library. The trivet program is written on it.
+//
+// All functions may block on the disk or on processes; those that can take long have a deadline.
+// Nothing is printed. No global state: a Runtime is a handle on one data and one state directory,
+// may be used from several threads, and sees what other processes do.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "trivet/result.h"
+
+namespace trivet {
+
+// ---------------------------------------------------------------- moving images
+
+struct TransferEvent {
+  enum class Kind {
+    kResolved,
+    kExists,
+    kDownloading,
+    kDownloaded,
+    kUnpacking,
+    kUnpacked,
+    kRetry,
+    kUploading,
+    kUploaded
+  };
+  Kind kind = Kind::kDownloading;
+  std::string digest;
+  uint64_t done = 0;
+  uint64_t total = 0;
+  std::string message;
+};
+using TransferProgress = std::function<void(const TransferEvent&)>;
+
+struct TransferOptions {
+  bool tls_verify = true;
+  std::string ca_file;
+  std::string credentials;  // "user:password"
+  std::string auth_file;
+  std::string platform;  // "linux/amd64"; empty: this host's
+  TransferProgress progress;
+  std::stop_token stop;
+};
+
+// ---------------------------------------------------------------- what to run
+
+struct MountOption {
+  std::string type;                  // "bind", "volume", "tmpfs"
+  std::string source;                // host path (bind), name (volume; empty: anonymous)
+  std::string destination;           // absolute
+  std::vector<std::string> options;  // "ro", "rw", "z", "rprivate", "size=64m", …
+};
+
+struct RestartPolicy {
+  enum class Kind { kNo, kOnFailure, kAlways, kUnlessStopped };
+  Kind kind = Kind::kNo;
+  int max_retries = 0;  // kOnFailure; 0: no limit
+};
+
+// Every member has the default of `trivet run`.
+struct RunOptions {
+  // Exactly one of image and rootfs.
+  std::string image;
+  std::string rootfs;  // a directory; changed only with rootfs_write
+  bool rootfs_write = false;
+  std::vector<std::string> command;                    // replaces the image's CMD
+  std::optional<std::vector<std::string>> entrypoint;  // replaces the image's; {} clears it
+
+  std::string name;          // empty: one is made up
+  std::string hostname;      // empty: the id's first 12 digits
+  bool terminal = false;     // -t
+  bool interactive = false;  // -i: stdin stays connected
+  bool detach = false;
+  bool remove = false;  // --rm
+  bool init = false;    // a small init reaps zombies as pid 1
+
+  std::vector<std::string> env;  // "NAME=VALUE", or "NAME" to take it from the caller
+  std::vector<std::string> env_files;
+  std::map<std::string, std::string> labels;
+  std::map<std::string, std::string> annotations;
+  std::string workdir;
+  std::string user;
+  std::vector<std::string> groups;  // --group-add
+
+  std::vector<std::string> volumes;  // Docker's -v: SRC:DST[:OPTIONS]
+  std::vector<MountOption> mounts;   // --mount
+  std::vector<std::string> tmpfs;    // DST[:OPTIONS]
+  bool read_only = false;
+  int64_t shm_size = 64LL << 20U;  // bytes
+
+  std::string network = "pasta";     // see `--network`
+  std::vector<std::string> publish;  // -p
+  std::vector<std::string> dns;
+  std::vector<std::string> dns_search;
+  std::vector<std::string> dns_options;
+  std::vector<std::string> add_hosts;  // "name:address"
+
+  // Limits; empty optionals mean none.
+  std::optional<int64_t> memory;              // bytes
+  std::optional<int64_t> memory_swap;         // bytes, memory plus swap; -1 unlimited
+  std::optional<int64_t> memory_reservation;  // bytes
+  std::optional<int64_t> pids;
+  std::optional<int64_t> cpu_quota;    // microseconds in a period
+  std::optional<uint64_t> cpu_period;  // microseconds
+  std::optional<uint64_t> cpu_shares;
+  std::string cpuset_cpus;
+  std::string cpuset_mems;
+  std::vector<std::string> ulimits;  // "nofile=1024:2048"
+  std::optional<int> oom_score_adj;
+  bool oom_kill_disable = false;
+
+  std::vector<std::string> cap_add;
+  std::vector<std::string> cap_drop;
+  bool privileged = false;
+  std::vector<std::string> security_opt;  // no-new-privileges, seccomp=…, apparmor=…, label=…,
+                                          // mask=…, unmask=…
+  std::vector<std::string> devices;       // HOST[:CONTAINER][:rwm]
+  std::map<std::string, std::string> sysctls;
+  std::string pid_mode;  // "", "host", "container:NAME"
+  std::string ipc_mode;  // "", "host", "private"
+  std::string uts_mode;  // "", "host"
+  std::string cgroup_parent;
+  std::string isolation;  // "", "native"; other values are refused until they exist
+
+  RestartPolicy restart;
+  int stop_signal = 0;  // 0: the image's, else SIGTERM
+  std::chrono::seconds stop_timeout{10};
+  std::optional<std::chrono::milliseconds> timeout;  // the whole run; then stopped, exit code 124
+  uint64_t log_max_size = 10ULL << 20U;              // bytes of one log file
+  int log_max_files = 3;
+
+  std::string pull = "missing";               // "missing", "always", "never"
+  TransferOptions transfer;                   // of that pull
+  std::string detach_keys = "ctrl-p,ctrl-q";  // in the foreground, with a terminal
+};
+
+// ---------------------------------------------------------------- what there is
+
+enum class ContainerStatus { kCreated, kRunning, kPaused, kStopped, kRestarting, kBroken };
+[[nodiscard]] const char* container_status_name(ContainerStatus status);
+
+struct PublishedPort {
+  std::string host_ip;
+  uint16_t host_port = 0;
+  uint16_t container_port = 0;
+  std::string protocol;
+};
+
+struct ContainerInfo {
+  std::string id;  // 64 hex digits
+  std::string name;
+  std::string image;     // as it was named; the directory with --rootfs
+  std::string image_id;  // empty with --rootfs
+  std::vector<std::string> command;
+  ContainerStatus status = ContainerStatus::kStopped;
+  std::string isolation;  // "native"
+  int pid = 0;            // of the init on the host; 0 when it does not run
+  int monitor_pid = 0;    // 0 when there is none
+  int exit_code = 0;      // of the last run
+  bool oom_killed = false;
+  std::string error;  // why it could not run, if so
+  int restart_count = 0;
+  std::chrono::system_clock::time_point created;
+  std::optional<std::chrono::system_clock::time_point> started;
+  std::optional<std::chrono::system_clock::time_point> finished;
+  std::vector<PublishedPort> ports;
+  std::map<std::string, std::string> labels;
+  std::optional<uint64_t> rw_size;  // bytes of the writable layer; only when asked for
+};
+
+struct ContainerStats {
+  std::string id;
+  std::string name;
+  double cpu_percent = 0;  // of one CPU, since the last sample
+  uint64_t cpu_usage_ns = 0;
+  uint64_t memory_usage = 0;  // bytes without reclaimable page cache
+  uint64_t memory_limit = 0;  // bytes; the host's memory when unlimited
+  uint64_t pids = 0;
+  uint64_t pids_limit = 0;  // 0: unlimited
+  uint64_t block_read = 0;
+  uint64_t block_write = 0;
+  uint64_t net_rx = 0;
+  uint64_t net_tx = 0;
+};
+
+struct LogLine {
+  enum class Stream { kStdout, kStderr };
+  std::chrono::system_clock::time_point time;
+  Stream stream = Stream::kStdout;
+  std::string text;      // without the line end
+  bool partial = false;  // no line end followed (yet)
+};
+
+struct LogOptions {
+  bool follow = false;
+  std::optional<uint64_t> tail;  // the last N lines
+  std::optional<std::chrono::system_clock::time_point> since;
+  std::optional<std::chrono::system_clock::time_point> until;
+  std::stop_token stop;  // ends following
+};
+
+struct ExecOptions {
+  std::vector<std::string> command;
+  bool terminal = false;
+  bool interactive = false;
+  bool detach = false;
+  std::vector<std::string> env;
+  std::string workdir;
+  std::string user;
+  bool privileged = false;
+  std::string detach_keys = "ctrl-p,ctrl-q";
+};
+
+struct ImageInfo {
+  std::string id;                  // "sha256:…"
+  std::string digest;              // of the manifest
+  std::vector<std::string> names;  // "docker.io/library/busybox:latest"; empty: dangling
+  uint64_t size = 0;               // bytes unpacked
+  std::chrono::system_clock::time_point created;
+  std::map<std::string, std::string> labels;
+  std::string os;
+  std::string architecture;
+};
+
+// How the caller's own streams are joined to a container's. Whether there is a terminal is the
+// container's own setting.
+struct AttachOptions {
+  bool interactive = false;  // forward stdin
+  std::string detach_keys = "ctrl-p,ctrl-q";
+  bool forward_signals = true;  // SIGINT, SIGTERM, … to the container
+};
+
+struct AttachResult {
+  bool detached = false;  // by the detach keys: the container goes on
+  int exit_code = 0;
+};
+
+struct RemoveResult {
+  std::string name;
+  bool removed = false;
+  std::optional<Error> error;
+};
+
+struct PruneResult {
+  std::vector<std::string> removed;
+  uint64_t bytes = 0;
+};
+
+struct VolumeInfo {
+  std::string name;
+  std::string path;
+  std::chrono::system_clock::time_point created;
+  std::vector<std::string> used_by;  // container names
+};
+
+struct RuntimeOptions {
+  std::string data_dir;   // empty: TRIVET_DATA_DIR, /var/lib/trivet or ~/.local/share/trivet
+  std::string state_dir;  // empty: TRIVET_STATE_DIR, /run/trivet or $XDG_RUNTIME_DIR/trivet
+  size_t max_containers = 1024;
+};
+
+class Runtime {
+ public:
+  static Result<Runtime> open(const RuntimeOptions& options = {});
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+  Runtime(Runtime&&) noexcept;
+  Runtime& operator=(Runtime&&) noexcept;
+  ~Runtime();
+
+  // --- containers. `name` is a name, an id or a unique prefix of an id everywhere.
+
+  // Creates and starts. With options.detach it returns the id as soon as the program runs;
+  // otherwise it connects the caller's stdin, stdout, stderr until the container ends (or is
+  // detached from).
+  struct RunResult {
+    std::string id;
+    bool detached = false;
+    int exit_code = 0;
+  };
+  Result<RunResult> run(const RunOptions& options);
+  Result<std::string> create(const RunOptions& options);  // not started
+  Result<> start(std::string_view name);
+  // Starts with the caller's streams connected from the first byte on; attaches when it runs
+  // already.
+  Result<AttachResult> start_attached(std::string_view name, const AttachOptions& options);
+  Result<AttachResult> attach(std::string_view name, const AttachOptions& options);
+  Result<> stop(std::string_view name, std::optional<std::chrono::seconds> grace = {});
+  Result<> kill(std::string_view name, int signal);
+  Result<> restart(std::string_view name, std::optional<std::chrono::seconds> grace = {});
+  Result<> pause(std::string_view name);
+  Result<> unpause(std::string_view name);
+  Result<> remove(std::string_view name, bool force, bool volumes = false);
+  Result<> rename(std::string_view name, const std::string& new_name);
+  // The exit code; kTimeout when the deadline passed first.
+  Result<int> wait(std::string_view name, std::optional<std::chrono::milliseconds> timeout = {});
+  // Connects the caller's streams; the exit code of the command. Detached: 0.
+  Result<AttachResult> exec(std::string_view name, const ExecOptions& options);
+  Result<> logs(std::string_view name, const LogOptions& options,
+                const std::function<void(const LogLine&)>& sink);
+  Result<std::vector<ContainerInfo>> list(bool all, bool with_size = false);
+  Result<ContainerInfo> find(std::string_view name, bool with_size = false);
+  // Everything known, as JSON: the document of `trivet inspect`.
+  Result<std::string> inspect(std::string_view name, bool with_size = false);
+  Result<ContainerStats> stats(std::string_view name);
+  // `ps` of the container's processes with host pids: a header and rows.
+  Result<std::vector<std::vector<std::string>>> top(std::string_view name,
+                                                    const std::vector<std::string>& ps_options);
+  // A tar stream of `path` inside the container (running or not), or into it. SOURCE semantics of
+  // `docker cp`.
+  Result<> copy_out(std::string_view name, const std::string& path, const std::string& host_path);
+  Result<> copy_in(std::string_view name, const std::string& host_path, const std::string& path);
+  // Stopped containers and whatever dead monitors, crashes or kills left behind.
+  Result<PruneResult> prune();
+
+  // --- images
+  Result<ImageInfo> pull(const std::string& reference, const TransferOptions& options);
+  Result<> push(const std::string& image, const std::string& destination,
+                const TransferOptions& options);
+  Result<std::vector<ImageInfo>> images();
+  Result<ImageInfo> image(std::string_view name);
+  Result<std::string> inspect_image(std::string_view name);  // JSON
+  Result<> tag(std::string_view image, const std::string& new_name);
+  Result<std::vector<std::string>> remove_image(std::string_view name, bool force);
+  Result<PruneResult> prune_images(bool all);
+  Result<std::vector<ImageInfo>> import_image(const std::string& path, const std::string& name);
+  // `format` "oci-archive" or "docker-archive".
+  Result<> save_image(std::string_view image, const std::string& path, const std::string& format);
+  // A native OCI runtime bundle: rootfs/ and config.json.
+  Result<> write_bundle(std::string_view image, const std::string& directory);
+
+  // --- volumes
+  Result<std::vector<VolumeInfo>> volumes();
+  Result<std::string> create_volume(const std::string& name);
+  Result<> remove_volume(const std::string& name, bool force);
+  Result<PruneResult> prune_volumes();
+
+  // --- the host: versions, directories, cgroups, kernel features, counts, as JSON
+  Result<std::string> info();
+
+ private:
+  struct State;
+  explicit Runtime(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace trivet

@@ -1,0 +1,55 @@
+#include "base/paths.h"
+
+#include <array>
+#include <cstdlib>
+#include <limits.h>
+#include <unistd.h>
+
+#include <fmt/core.h>
+
+namespace trivet {
+
+namespace {
+
+std::string env_or(const char* name, const std::string& fallback) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe)
+  return value != nullptr && *value != '\0' ? value : fallback;
+}
+
+std::string home() {
+  return env_or("HOME", "/");
+}
+
+}  // namespace
+
+std::string default_state_dir() {
+  const std::string runtime =
+      geteuid() == 0 ? "/run" : env_or("XDG_RUNTIME_DIR", fmt::format("/tmp/trivet-{}", geteuid()));
+  return env_or("TRIVET_STATE_DIR", runtime + "/trivet");
+}
+
+std::string default_data_dir() {
+  const std::string data =
+      geteuid() == 0 ? "/var/lib" : env_or("XDG_DATA_HOME", home() + "/.local/share");
+  return env_or("TRIVET_DATA_DIR", data + "/trivet");
+}
+
+std::string default_config_dir() {
+  return geteuid() == 0 ? "/etc/trivet"
+                        : env_or("XDG_CONFIG_HOME", home() + "/.config") + "/trivet";
+}
+
+std::string find_companion(const std::string& program) {
+  std::array<char, PATH_MAX> buffer{};
+  const ssize_t length = readlink("/proc/self/exe", buffer.data(), buffer.size() - 1);
+  if (length <= 0) return {};
+  std::string directory(buffer.data(), static_cast<size_t>(length));
+  directory.resize(directory.find_last_of('/'));
+  for (const char* place : {"/", "/../libexec/trivet/"}) {
+    std::string candidate = directory + place + program;
+    if (access(candidate.c_str(), X_OK) == 0) return candidate;
+  }
+  return {};
+}
+
+}  // namespace trivet

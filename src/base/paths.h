@@ -1,0 +1,19 @@
+// Where trivet keeps its things.
+#pragma once
+
+#include <string>
+
+namespace trivet {
+
+// As root: state /run/trivet, data /var/lib/trivet, configuration /etc/trivet. Otherwise
+// $XDG_RUNTIME_DIR/trivet, $XDG_DATA_HOME/trivet (~/.local/share) and $XDG_CONFIG_HOME/trivet
+// (~/.config). TRIVET_STATE_DIR and TRIVET_DATA_DIR override the first two.
+[[nodiscard]] std::string default_state_dir();
+[[nodiscard]] std::string default_data_dir();
+[[nodiscard]] std::string default_config_dir();
+
+// The directory this program was started from, to find its companions (trivet-monitor), then
+// PREFIX/libexec/trivet. Empty when the program is nowhere.
+[[nodiscard]] std::string find_companion(const std::string& program);
+
+}  // namespace trivet

@@ -1,0 +1,331 @@
+#include "container/container.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstring>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "container/creation.h"
+#include "container/hooks.h"
+#include "container/launch.h"
+#include "container/state_store.h"
+#include <linux/sched.h>
+
+namespace trivet::container {
+
+namespace {
+
+constexpr size_t kMaxIdLength = 128;
+
+int clone_flag(oci::NamespaceType type) {
+  switch (type) {
+    case oci::NamespaceType::kPid:
+      return CLONE_NEWPID;
+    case oci::NamespaceType::kNetwork:
+      return CLONE_NEWNET;
+    case oci::NamespaceType::kMount:
+      return CLONE_NEWNS;
+    case oci::NamespaceType::kIpc:
+      return CLONE_NEWIPC;
+    case oci::NamespaceType::kUts:
+      return CLONE_NEWUTS;
+    case oci::NamespaceType::kUser:
+      return CLONE_NEWUSER;
+    case oci::NamespaceType::kCgroup:
+      return CLONE_NEWCGROUP;
+    case oci::NamespaceType::kTime:
+      return CLONE_NEWTIME;
+  }
+  return 0;
+}
+
+std::unexpected<Error> wrong_state(std::string_view what, const std::string& id, Status status) {
+  return fail(ErrorCode::kWrongState, "cannot {} container \"{}\": it is {}", what, id,
+              status_name(status));
+}
+
+}  // namespace
+
+const char* status_name(Status status) {
+  switch (status) {
+    case Status::kCreating:
+      return "creating";
+    case Status::kCreated:
+      return "created";
+    case Status::kRunning:
+      return "running";
+    case Status::kPaused:
+      return "paused";
+    case Status::kStopped:
+      return "stopped";
+  }
+  return "stopped";
+}
+
+Result<> check_id(std::string_view id) {
+  const auto allowed = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '+' || c == '-' ||
+           c == '.';
+  };
+  if (id.empty() || id.size() > kMaxIdLength || id.front() == '.' || id.front() == '-' ||
+      !std::ranges::all_of(id, allowed)) {
+    return std::unexpected(
+        Error(ErrorCode::kInvalidArgument, fmt::format("invalid container ID \"{}\"", id))
+            .hint("1 to 128 of A-Z a-z 0-9 _ + - . are allowed, not starting with '.' or '-'"));
+  }
+  return {};
+}
+
+oci::State make_state(const Container::Record& record, Status status) {
+  oci::State state;
+  state.id = record.id;
+  state.status = status_name(status);
+  state.pid = status == Status::kStopped ? 0 : record.init.pid;
+  state.bundle = record.bundle;
+  state.annotations = record.annotations;
+  state.rootfs = record.rootfs;
+  state.created = format_rfc3339(record.created);
+  return state;
+}
+
+int namespace_flags(const oci::Spec& spec) {
+  int flags = 0;
+  for (const oci::Namespace& entry : spec.linux_config->namespaces) flags |= clone_flag(entry.type);
+  return flags;
+}
+
+Result<> send_console(const std::string& socket_path, int master_fd) {
+  const size_t slash = socket_path.find_last_of('/');
+  const std::string directory = slash == std::string::npos ? "." : socket_path.substr(0, slash + 1);
+  const std::string name = slash == std::string::npos ? socket_path : socket_path.substr(slash + 1);
+  const UniqueFd dir = TRY_IN(open_file(directory, O_PATH | O_DIRECTORY), "console socket");
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = fmt::format("/proc/self/fd/{}/{}", dir.get(), name);
+  if (path.size() >= sizeof address.sun_path) {
+    return fail(ErrorCode::kInvalidArgument, "console socket \"{}\": the name is too long",
+                socket_path);
+  }
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return fail_errno("socket");
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return fail_errno("connect to the console socket \"{}\"", socket_path);
+  }
+  std::string text = "/dev/ptmx";
+  iovec part{.iov_base = text.data(), .iov_len = text.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(rights), &master_fd, sizeof master_fd);
+  if (sendmsg(fd.get(), &message, MSG_NOSIGNAL) < 0) {
+    return fail_errno("send the terminal to \"{}\"", socket_path);
+  }
+  return {};
+}
+
+void add_home(int root_fd, uint32_t uid, std::vector<std::string>& env) {
+  for (const std::string& entry : env) {
+    if (entry.starts_with("HOME=")) return;
+  }
+  std::string home = "/";
+  if (const auto fd = open_in_root(root_fd, "/etc/passwd", O_RDONLY | O_NONBLOCK)) {
+    constexpr size_t kPasswdLimit = 1 << 20;
+    const std::string text = read_fd(fd->get(), "/etc/passwd", kPasswdLimit).value_or("");
+    for (const std::string& line : split(text, '\n')) {
+      const std::vector<std::string> fields = split(line, ':');
+      if (fields.size() < 7 || fields[2] != fmt::format("{}", uid)) continue;
+      if (!fields[5].empty()) home = fields[5];
+      break;
+    }
+  }
+  env.push_back("HOME=" + home);
+}
+
+Container::Container(std::string state_directory, Record record)
+    : state_directory_(std::move(state_directory)), record_(std::move(record)) {
+  if (record_.cgroup_paths) cgroup_ = cgroup::Cgroup::attach(*record_.cgroup_paths);
+}
+
+Result<Container> Container::create(const oci::Spec& spec, const CreateOptions& options) {
+  return Creation(spec, options).run();
+}
+
+Result<Container> Container::load(const std::string& state_root, const std::string& id) {
+  TRY(check_id(id));
+  const std::string directory = state_root + "/" + id;
+  auto record = read_record(directory);
+  if (!record) {
+    if (record.error().errnum() == ENOENT || record.error().errnum() == ENOTDIR) {
+      return fail(ErrorCode::kNotFound, "container \"{}\" does not exist", id);
+    }
+    return std::unexpected(std::move(record).error().in(fmt::format("container \"{}\"", id)));
+  }
+  return Container(directory, std::move(*record));
+}
+
+Result<std::vector<std::string>> Container::list(const std::string& state_root) {
+  auto names = list_dir(AT_FDCWD, state_root);
+  if (!names && names.error().errnum() == ENOENT) return std::vector<std::string>{};
+  if (!names) return names;
+  std::erase_if(*names, [](const std::string& name) { return !check_id(name); });
+  return names;
+}
+
+Result<> Container::force_remove(const std::string& state_root, const std::string& id) {
+  TRY(check_id(id));
+  if (auto container = load(state_root, id)) return container->remove(Force::kYes);
+  const std::string directory = state_root + "/" + id;
+  if (const auto text = read_file(directory + "/config.json")) {
+    const auto spec = oci::parse_spec(*text);
+    const auto layout = cgroup::Layout::detect();
+    if (spec && spec->linux_config && layout) {
+      cgroup::Cgroup::remove_unused(*layout, spec->linux_config->cgroups_path, id);
+    }
+  }
+  return remove_tree(AT_FDCWD, directory);
+}
+
+Result<oci::Spec> Container::load_spec() const {
+  const std::string text = TRY(read_file(state_directory_ + "/config.json"));
+  return oci::parse_spec(text);
+}
+
+Status Container::status() const {
+  if (!is_alive(record_.init)) {
+    return record_.init.pid == 0 ? Status::kCreating : Status::kStopped;
+  }
+  if (start_socket_ || connect_to_start(state_directory_)) return Status::kCreated;
+  if (cgroup_ && cgroup_->is_frozen().value_or(false)) return Status::kPaused;
+  return Status::kRunning;
+}
+
+oci::State Container::state() const {
+  return make_state(record_, status());
+}
+
+Result<cgroup::Stats> Container::stats() const {
+  if (!cgroup_) return fail(ErrorCode::kUnsupported, "container \"{}\" has no cgroup", id());
+  return cgroup_->stats();
+}
+
+Result<> Container::start() {
+  if (!start_socket_) {
+    const Status now = status();
+    if (now != Status::kCreated) return wrong_state("start", id(), now);
+    start_socket_ = TRY_IN(connect_to_start(state_directory_), "start container \"{}\"", id());
+  }
+  const UniqueFd conversation = std::move(start_socket_);
+  oci::Spec spec;
+  if (record_.has_hooks) {
+    spec = TRY(load_spec());
+    const UniqueFd pidfd = TRY(open_pidfd(record_.init));
+    const std::string state = oci::print_state_line(make_state(record_, Status::kCreated));
+    if (auto ran = run_hooks("startContainer", spec.hooks.start_container, state, pidfd.get(),
+                             namespace_flags(spec));
+        !ran) {
+      (void)send_signal(pidfd.get(), SIGKILL);
+      return ran;
+    }
+  }
+  TRY(send_go(conversation.get()));
+  const auto answer = TRY(receive_message(conversation.get()));
+  ::unlink((state_directory_ + "/start.sock").c_str());
+  if (answer) {
+    ProcessPlan process;
+    process.args = { program_.empty() ? TRY(load_spec()).process->args.front() : program_ };
+    return std::unexpected(describe_failure(*answer, StagePlan{.process = &process}));
+  }
+  if (!record_.has_hooks) return {};
+  const std::string state = oci::print_state_line(make_state(record_, Status::kRunning));
+  auto ran = run_hooks("poststart", spec.hooks.poststart, state);
+  if (!ran) (void)kill(SIGKILL);
+  return ran;
+}
+
+Result<> Container::kill(int signal) {
+  const auto not_running = [&] {
+    return fail(ErrorCode::kWrongState, "container not running: \"{}\"", id());
+  };
+  const auto pidfd = open_pidfd(record_.init);
+  if (!pidfd) return not_running();
+  auto sent = send_signal(pidfd->get(), signal);
+  if (!sent && sent.error().code() == ErrorCode::kNotFound) return not_running();
+  // A frozen cgroup v1 keeps even SIGKILL waiting.
+  if (sent && signal == SIGKILL && cgroup_ && cgroup_->paths().mode != cgroup::Mode::kV2) {
+    if (cgroup_->is_frozen().value_or(false)) TRY(cgroup_->thaw());
+  }
+  return sent;
+}
+
+Result<> Container::kill_all(int signal) {
+  if (!cgroup_) return kill(signal);
+  return cgroup_->kill_all(signal);
+}
+
+Result<> Container::pause() {
+  if (!cgroup_) return fail(ErrorCode::kUnsupported, "container \"{}\" has no cgroup", id());
+  const Status now = status();
+  if (now != Status::kRunning && now != Status::kCreated) return wrong_state("pause", id(), now);
+  return cgroup_->freeze();
+}
+
+Result<> Container::resume() {
+  const Status now = status();
+  if (now != Status::kPaused) return wrong_state("resume", id(), now);
+  return cgroup_->thaw();
+}
+
+Result<> Container::update(const oci::Resources& resources) {
+  if (!cgroup_) return fail(ErrorCode::kUnsupported, "container \"{}\" has no cgroup", id());
+  if (status() == Status::kStopped) return wrong_state("update", id(), Status::kStopped);
+  return cgroup_->apply(resources);
+}
+
+Result<std::vector<pid_t>> Container::processes() const {
+  if (cgroup_) return cgroup_->processes();
+  return std::vector<pid_t>{record_.init.pid};
+}
+
+Result<> Container::remove(Force force) {
+  const Status now = status();
+  const bool lives = now == Status::kRunning || now == Status::kPaused;
+  if (lives && force == Force::kNo) {
+    return fail(ErrorCode::kWrongState, "cannot delete container \"{}\" that is not stopped: {}",
+                id(), status_name(now));
+  }
+  start_socket_.reset();
+  if (now != Status::kStopped && now != Status::kCreating) {
+    if (auto killed = kill(SIGKILL); !killed && killed.error().code() != ErrorCode::kWrongState) {
+      return killed;
+    }
+    if (const auto pidfd = open_pidfd(record_.init)) {
+      constexpr std::chrono::seconds kPatience{10};
+      if (!TRY(wait_pidfd(pidfd->get(), kPatience))) {
+        return fail(ErrorCode::kTimeout, "container \"{}\" does not end after SIGKILL", id());
+      }
+    }
+  }
+  if (init_pidfd_) (void)reap_child(init_pidfd_.get());
+  if (cgroup_) TRY_IN(cgroup_->remove(), "delete container \"{}\"", id());
+  if (record_.has_hooks) {
+    const oci::Spec spec = TRY(load_spec());
+    const std::string state = oci::print_state_line(make_state(record_, Status::kStopped));
+    (void)run_hooks("poststop", spec.hooks.poststop, state);  // a failure is only a warning
+  }
+  return remove_tree(AT_FDCWD, state_directory_);
+}
+
+}  // namespace trivet::container

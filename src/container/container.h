@@ -1,0 +1,174 @@
+// The shell: the lifecycle of one container, whatever its payload (runtime-spec: runtime.md).
+//
+// A container is a directory STATE_ROOT/ID with state.json, a cgroup, and an init process that is a
+// child of whoever called create(). Nothing else outlives a failed create(). All mounts live in the
+// container's own mount namespace, so they go when its last process goes.
+//
+// Thread safety: distinct Container objects are independent; one object is used by one thread at a
+// time. create() and exec() fork: call them with SIGCHLD not ignored.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/process.h"
+#include "base/result.h"
+#include "base/text.h"
+#include "base/unique_fd.h"
+#include "linux/cgroup.h"
+#include "oci/spec.h"
+#include "oci/state.h"
+
+namespace trivet::container {
+
+enum class Status { kCreating, kCreated, kRunning, kPaused, kStopped };
+[[nodiscard]] const char* status_name(Status status);  // "created", as in the specification
+
+// 1 to 128 bytes of [A-Za-z0-9_+.-], not starting with '.' or '-': what runc and crun accept.
+Result<> check_id(std::string_view id);
+
+// A root file system that is put together inside the container's mount namespace.
+struct OverlayRoot {
+  std::vector<std::string> lower_directories;  // topmost first
+  std::string upper_directory;
+  std::string work_directory;
+};
+
+// What the init process, or an exec'd one, gets as 0, 1 and 2. Not used with a terminal.
+struct Stdio {
+  int stdin_fd = 0;
+  int stdout_fd = 1;
+  int stderr_fd = 2;
+};
+
+struct CreateOptions {
+  std::string state_root;  // "/run/trivet"; made when missing
+  std::string id;
+  std::string bundle;                  // absolute; spec.root.path is relative to it
+  std::optional<OverlayRoot> overlay;  // instead of spec.root.path
+  Stdio stdio;
+  std::string console_socket;  // with process.terminal: where the pty's master is sent; empty: it
+                               // is kept for take_console()
+  std::string pid_file;
+  int preserve_fds = 0;  // descriptors 3 … 3+N-1 stay open in the container
+  bool no_pivot = false;
+  bool no_new_keyring = false;
+  cgroup::Driver cgroup_driver = cgroup::Driver::kCgroupfs;
+  std::string seccomp_cache;     // directory; empty: no cache
+  size_t max_containers = 1024;  // in state_root; kLimitExceeded beyond it
+  // The text of config.json, kept with the state; empty: it is printed from the spec.
+  std::string_view config_json;
+  // Whether start() can be called by other processes (`create` and `start` of the OCI runtime) or
+  // only by the creator, which is faster.
+  enum class StartBy { kAnyone, kCreator };
+  StartBy start_by = StartBy::kAnyone;
+  // What could not be granted and is no failure (capabilities this process lacks).
+  std::function<void(const std::string&)> on_warning;
+  // Called in the parent with the init's pid once its namespaces exist and while it goes on
+  // mounting: the network is set up here. A failure fails create() and is rolled back.
+  std::function<Result<>(pid_t)> on_namespaces;
+};
+
+struct ExecOptions {
+  oci::Process process;
+  Stdio stdio;
+  std::string console_socket;  // as in CreateOptions
+  std::string pid_file;
+  int preserve_fds = 0;
+  std::string seccomp_cache;  // directory; empty: no cache
+  std::string cgroup;         // a path below the container's cgroup; empty: the container's own
+};
+
+// A process that was put into a container. It is a child of the caller.
+struct Started {
+  pid_t pid = 0;
+  UniqueFd pidfd;
+  UniqueFd console;  // the pty's master, when there is a terminal and no console socket
+};
+
+class Container {
+ public:
+  // Everything up to the moment before the program is executed; the init waits for start().
+  // Errors: kInvalidArgument (id, spec), kAlreadyExists, kLimitExceeded, kUnsupported (names the
+  // field), kCommandNotFound and kCommandNotExecutable (process.args[0]).
+  static Result<Container> create(const oci::Spec& spec, const CreateOptions& options);
+
+  // kNotFound: `container "ID" does not exist`.
+  static Result<Container> load(const std::string& state_root, const std::string& id);
+  // Ids of everything in the state root, half-made ones included.
+  static Result<std::vector<std::string>> list(const std::string& state_root);
+  // Removes a state directory that create() could not finish (killed in between), with its cgroup
+  // and processes. For `delete --force`. Missing is fine.
+  static Result<> force_remove(const std::string& state_root, const std::string& id);
+
+  Container(Container&&) noexcept = default;
+  Container& operator=(Container&&) noexcept = default;
+
+  [[nodiscard]] const std::string& id() const { return record_.id; }
+  [[nodiscard]] const std::string& bundle() const { return record_.bundle; }
+  // As it was at creation; read from the state directory.
+  Result<oci::Spec> load_spec() const;
+  [[nodiscard]] const ProcessId& init() const { return record_.init; }
+  [[nodiscard]] Timestamp created() const { return record_.created; }
+  // Null when cgroups are disabled.
+  [[nodiscard]] const cgroup::Cgroup* cgroup() const { return cgroup_ ? &*cgroup_ : nullptr; }
+  // Looked up now: a container whose init is gone is stopped.
+  [[nodiscard]] Status status() const;
+  [[nodiscard]] oci::State state() const;
+
+  // Lets the program run. kWrongState unless created; returns when the program was executed (or
+  // could not be: kCommandNotFound, kCommandNotExecutable; the container is then stopped).
+  Result<> start();
+  // kWrongState when it is stopped ("container not running").
+  Result<> kill(int signal);
+  Result<> kill_all(int signal);
+  Result<> pause();
+  Result<> resume();
+  Result<> update(const oci::Resources& resources);
+  Result<Started> exec(const ExecOptions& options) const;
+  Result<std::vector<pid_t>> processes() const;
+  Result<cgroup::Stats> stats() const;
+
+  // Removes every trace. A running one is kWrongState unless forced, which kills it first; a
+  // created one is killed either way (OCI-FACTS C.6). Reaps the init if it is our child.
+  enum class Force { kNo, kYes };
+  Result<> remove(Force force);
+
+  // Of the process that called create(): the init as a child to wait for, and the pty's master.
+  [[nodiscard]] int init_pidfd() const { return init_pidfd_.get(); }
+  [[nodiscard]] UniqueFd take_console() { return std::move(console_); }
+
+  // What state.json holds.
+  struct Record {
+    std::string id;
+    std::string bundle;
+    std::string rootfs;
+    ProcessId init;
+    Timestamp created{};
+    cgroup::Driver cgroup_driver = cgroup::Driver::kCgroupfs;
+    std::optional<cgroup::Paths> cgroup_paths;  // nothing: disabled
+    std::map<std::string, std::string> annotations;
+    bool has_hooks = false;
+  };
+
+ private:
+  Container(std::string state_directory, Record record);
+
+  friend class Creation;
+
+  std::string state_directory_;
+  Record record_;
+  std::optional<cgroup::Cgroup> cgroup_;
+  UniqueFd init_pidfd_;
+  UniqueFd console_;
+  UniqueFd start_socket_;  // in the creating process: start() without a look at the directory
+  std::string program_;    // in the creating process: process.args[0], for the words of start()
+};
+
+}  // namespace trivet::container

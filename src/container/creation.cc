@@ -1,0 +1,286 @@
+#include "container/creation.h"
+
+#include <signal.h>
+#include <sys/personality.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "container/hooks.h"
+#include "container/state_store.h"
+#include "linux/seccomp.h"
+#include <linux/sched.h>
+
+namespace trivet::container {
+
+namespace {
+
+// Ends a child for good: also one whose cgroup is frozen dies once that is thawed.
+Result<> kill_and_reap(int pidfd) {
+  if (auto sent = send_signal(pidfd, SIGKILL);
+      !sent && sent.error().code() != ErrorCode::kNotFound) {
+    return sent;
+  }
+  const auto reaped = reap_child(pidfd);
+  if (!reaped) return std::unexpected(reaped.error());
+  return {};
+}
+
+std::optional<uint64_t> plan_personality(const oci::Spec& spec) {
+  if (!spec.linux_config->personality) return std::nullopt;
+  return spec.linux_config->personality->domain == "LINUX32" ? PER_LINUX32 : PER_LINUX;
+}
+
+std::string absolute_rootfs(const oci::Spec& spec, const CreateOptions& options) {
+  if (options.overlay) return options.overlay->upper_directory;
+  const std::string& path = spec.root->path;
+  return path.starts_with('/') ? path : options.bundle + "/" + path;
+}
+
+}  // namespace
+
+Result<Container> Creation::run() {
+  if (auto done = steps(); !done) {
+    return std::unexpected(rollback_.fail(std::move(done).error()));
+  }
+  rollback_.commit();
+  Container container(directory_, record_);
+  container.init_pidfd_ = std::move(init_.pidfd);
+  container.console_ = std::move(console_);
+  container.start_socket_ = std::move(sync_.parent);
+  container.program_ = spec_.process->args.front();
+  return container;
+}
+
+Result<> Creation::steps() {
+  TRY(check_id(options_.id));
+  TRY(check_supported(spec_));
+  TRY(claim());
+  TRY(make_cgroup());
+  TRY(make_plans());
+  TRY(launch());
+  TRY(write_id_maps());
+  TRY(limit());
+  TRY(follow());
+  return publish();
+}
+
+Result<> Creation::claim() {
+  directory_ = TRY(claim_directory(options_.state_root, options_.id, options_.max_containers));
+  rollback_.add([this] { return remove_tree(AT_FDCWD, directory_); });
+  record_.id = options_.id;
+  record_.bundle = options_.bundle;
+  record_.rootfs = absolute_rootfs(spec_, options_);
+  record_.created = std::chrono::system_clock::now();
+  record_.annotations = spec_.annotations;
+  record_.has_hooks = !spec_.hooks.empty();
+  record_.cgroup_driver = options_.cgroup_driver;
+  const std::string config =
+      options_.config_json.empty() ? oci::print_spec(spec_) : std::string(options_.config_json);
+  const UniqueFd fd =
+      TRY(open_file(directory_ + "/config.json", O_WRONLY | O_CREAT | O_EXCL, 0600));
+  return write_all(fd.get(), config, "config.json");
+}
+
+Result<> Creation::make_cgroup() {
+  if (options_.cgroup_driver == cgroup::Driver::kDisabled) return {};
+  if (options_.cgroup_driver == cgroup::Driver::kSystemd) {
+    return std::unexpected(
+        Error(ErrorCode::kUnsupported, "the systemd cgroup driver is not supported")
+            .hint("use --cgroup-manager cgroupfs"));
+  }
+  const cgroup::Layout layout = TRY(cgroup::Layout::detect());
+  cgroup_ = TRY_IN(cgroup::Cgroup::create(layout, spec_.linux_config->cgroups_path, options_.id),
+                   "make the cgroup");
+  rollback_.add([this] { return cgroup_->remove(); });
+  record_.cgroup_paths = cgroup_->paths();
+  return {};
+}
+
+Result<> Creation::make_plans() {
+  namespaces_ = TRY(plan_namespaces(spec_));
+  RootInputs inputs{.bundle = options_.bundle,
+                    .overlay = options_.overlay,
+                    .overlay_mount_point = directory_ + "/rootfs",
+                    .no_pivot = options_.no_pivot,
+                    .cgroup = cgroup_ ? &cgroup_->paths() : nullptr};
+  if (options_.overlay && mkdir(inputs.overlay_mount_point.c_str(), 0700) != 0) {
+    return fail_errno("mkdir \"{}\"", inputs.overlay_mount_point);
+  }
+  root_ = TRY(plan_root(spec_, inputs));
+  std::vector<std::string> warnings;
+  process_ = TRY(plan_process(*spec_.process, warnings));
+  if (options_.on_warning) {
+    for (const std::string& warning : warnings) options_.on_warning(warning);
+  }
+  process_.new_keyring = !options_.no_new_keyring;
+  process_.preserve_fds = static_cast<uint32_t>(options_.preserve_fds);
+  process_.personality = plan_personality(spec_);
+  if (spec_.linux_config->seccomp) {
+    const auto program =
+        TRY_IN(seccomp::compile_cached(*spec_.linux_config->seccomp, options_.seccomp_cache),
+               "linux.seccomp");
+    process_.seccomp = program.instructions;
+    process_.seccomp_flags = program.flags;
+    if (program.wants_listener) {
+      return fail(ErrorCode::kUnsupported, "linux.seccomp: SCMP_ACT_NOTIFY is not supported");
+    }
+  }
+  if (!options_.overlay) {
+    if (const auto root_fd = open_file(record_.rootfs, O_PATH | O_DIRECTORY)) {
+      add_home(root_fd->get(), process_.uid, process_.env);
+    }
+  }
+  return {};
+}
+
+Result<> Creation::launch() {
+  sync_ = TRY(make_sync_pair());
+  UniqueFd listener;
+  if (options_.start_by == CreateOptions::StartBy::kAnyone) {
+    listener = TRY(listen_for_start(directory_));
+  }
+  StageFds fds{.sync = sync_.child.get(), .listener = listener.get(), .stdio = options_.stdio};
+  std::vector<int> inherit{sync_.child.get(), listener.get()};
+  for (const int fd : {fds.stdio.stdin_fd, fds.stdio.stdout_fd, fds.stdio.stderr_fd}) {
+    if (fd > 2) inherit.push_back(fd);
+  }
+  for (int i = 0; i < options_.preserve_fds; ++i) inherit.push_back(3 + i);
+  for (const auto& [path, flag] : namespaces_.joins) {
+    namespace_fds_.push_back(TRY_IN(open_file(path, O_RDONLY), "linux.namespaces"));
+    fds.joins.push_back({.fd = namespace_fds_.back().get(), .type = flag});
+    inherit.push_back(namespace_fds_.back().get());
+  }
+  LaunchOptions launch_options{.clone_flags = namespaces_.clone_flags};
+  if (!namespaces_.pid_path.empty()) {
+    pid_namespace_ = TRY_IN(open_file(namespaces_.pid_path, O_RDONLY), "linux.namespaces");
+    launch_options.pid_namespace = pid_namespace_.get();
+  }
+  std::vector<UniqueFd> cgroup_fds;
+  UniqueFd cgroup_directory;
+  if (cgroup_) {
+    cgroup_directory = TRY(cgroup_->v2_directory_fd());
+    launch_options.cgroup_fd = cgroup_directory.get();
+    if (!cgroup_directory) cgroup_fds = TRY(cgroup_->open_join_fds());
+    for (const UniqueFd& fd : cgroup_fds) {
+      fds.cgroup.push_back(fd.get());
+      inherit.push_back(fd.get());
+    }
+  }
+  stage_plan_ = {.namespaces = &namespaces_,
+                 .root = &root_,
+                 .process = &process_,
+                 .pause_before_pivot = !spec_.hooks.prestart.empty() ||
+                                       !spec_.hooks.create_runtime.empty() ||
+                                       !spec_.hooks.create_container.empty(),
+                 .pause_before_exec = true,
+                 .report_namespaces = static_cast<bool>(options_.on_namespaces)};
+  init_ = TRY(launch_stage(encode(stage_plan_, fds), inherit, launch_options));
+  rollback_.add([this] { return kill_and_reap(init_.pidfd.get()); });
+  sync_.child.reset();
+  return {};
+}
+
+// "deny" is what lets an unprivileged parent write the map at all (user_namespaces(7)); a parent
+// with CAP_SETGID keeps setgroups for the container.
+Result<> Creation::write_id_maps() {
+  if (!namespaces_.user) return {};
+  const std::string proc = fmt::format("/proc/{}", init_.pid);
+  if (geteuid() != 0) TRY(write_existing(AT_FDCWD, proc + "/setgroups", "deny"));
+  TRY_IN(write_existing(AT_FDCWD, proc + "/uid_map", namespaces_.uid_map), "linux.uidMappings");
+  TRY_IN(write_existing(AT_FDCWD, proc + "/gid_map", namespaces_.gid_map), "linux.gidMappings");
+  return send_go(sync_.parent.get());
+}
+
+Result<> Creation::limit() {
+  if (cgroup_ && spec_.linux_config->resources) {
+    TRY(cgroup_->apply_limits(*spec_.linux_config->resources));
+    record_.cgroup_paths =
+        cgroup_->paths();  // a limit may have brought the v2 tree of a hybrid host in
+  }
+  if (process_.oom_score_adj) {
+    TRY_IN(write_existing(AT_FDCWD, fmt::format("/proc/{}/oom_score_adj", init_.pid),
+                          fmt::format("{}", *process_.oom_score_adj)),
+           "process.oomScoreAdj");
+  }
+  record_.init = TRY(identify_process(init_.pid));
+  return write_record(directory_, record_);
+}
+
+// The stage has made its device nodes when it speaks for the first time after its mounts; hooks
+// that give access to further devices come later.
+Result<> Creation::restrict_devices() {
+  if (devices_restricted_ || !cgroup_ || !spec_.linux_config->resources) return {};
+  devices_restricted_ = true;
+  return cgroup_->apply_devices(spec_.linux_config->resources->devices);
+}
+
+Result<> Creation::follow() {
+  while (!ready_) {
+    UniqueFd received;
+    const auto message = TRY(receive_message(sync_.parent.get(), &received));
+    if (!message) return std::unexpected(init_died());
+    TRY(handle(*message, std::move(received)));
+  }
+  return {};
+}
+
+Result<> Creation::handle(const stage::Message& message, UniqueFd received) {
+  switch (message.kind) {
+    case stage::MessageKind::kError:
+      return std::unexpected(describe_failure(message, stage_plan_));
+    case stage::MessageKind::kNamespaces:
+      return options_.on_namespaces(init_.pid);
+    case stage::MessageKind::kConsole:
+      return deliver_console(std::move(received));
+    case stage::MessageKind::kBeforePivot:
+      TRY(restrict_devices());
+      return run_create_hooks();
+    case stage::MessageKind::kReady:
+      ready_ = true;
+      return restrict_devices();
+    case stage::MessageKind::kGo:
+      break;
+  }
+  return fail(ErrorCode::kCorrupt, "the container's init sent an unknown message");
+}
+
+Error Creation::init_died() {
+  const auto code = reap_child(init_.pidfd.get());
+  const bool killed = code && *code == 128 + SIGKILL;
+  Error error(ErrorCode::kSystem, fmt::format("the container's init ended before it was ready ({})",
+                                              !code         ? std::string("status unknown")
+                                              : *code > 128 ? signal_name(*code - 128)
+                                                            : fmt::format("exit code {}", *code)));
+  if (killed)
+    error = std::move(error).hint("a memory limit that is too low for the start-up does this");
+  return error;
+}
+
+Result<> Creation::run_create_hooks() {
+  const std::string state = oci::print_state_line(make_state(record_, Status::kCreating));
+  TRY(run_hooks("prestart", spec_.hooks.prestart, state));
+  TRY(run_hooks("createRuntime", spec_.hooks.create_runtime, state));
+  TRY(run_hooks("createContainer", spec_.hooks.create_container, state, init_.pidfd.get(),
+                namespace_flags(spec_)));
+  return send_go(sync_.parent.get());
+}
+
+Result<> Creation::deliver_console(UniqueFd master) {
+  if (!master) return fail(ErrorCode::kCorrupt, "the container's init sent no terminal");
+  if (!options_.console_socket.empty()) return send_console(options_.console_socket, master.get());
+  console_ = std::move(master);
+  return {};
+}
+
+// From "keep" on the container outlives this process. Were we killed before, it would go by itself,
+// and what it leaves (a directory, empty cgroups) force_remove() finds by the configuration.
+Result<> Creation::publish() {
+  if (!options_.pid_file.empty()) {
+    TRY(replace_file(AT_FDCWD, options_.pid_file, fmt::format("{}", init_.pid), 0644));
+  }
+  if (options_.start_by == CreateOptions::StartBy::kCreator) return {};
+  return send_keep(sync_.parent.get());
+}
+
+}  // namespace trivet::container

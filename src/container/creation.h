@@ -1,0 +1,71 @@
+// create(), step by step.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/rollback.h"
+#include "container/container.h"
+#include "container/launch.h"
+#include "container/plan.h"
+
+namespace trivet::container {
+
+// One attempt to create a container. The steps run in the order of run(); each registers its undo.
+class Creation {
+ public:
+  Creation(const oci::Spec& spec, const CreateOptions& options) : spec_(spec), options_(options) {}
+  Result<Container> run();
+
+ private:
+  Result<> steps();
+
+  Result<> claim();
+  Result<> make_cgroup();
+  Result<> make_plans();
+  Result<> launch();
+  Result<> limit();  // while the stage goes on by itself
+  Result<> write_id_maps();
+  Result<> follow();  // the stage's reports, until it is ready
+  Result<> restrict_devices();
+  Result<> handle(const stage::Message& message, UniqueFd received);
+  Result<> run_create_hooks();
+  Result<> deliver_console(UniqueFd master);
+  Result<> publish();  // state and pid file
+
+  [[nodiscard]] Error init_died();
+
+  const oci::Spec& spec_;
+  const CreateOptions& options_;
+  Rollback rollback_;
+
+  std::string directory_;
+  Container::Record record_;
+  std::optional<cgroup::Cgroup> cgroup_;
+  NamespacePlan namespaces_;
+  RootPlan root_;
+  ProcessPlan process_;
+  StagePlan stage_plan_;
+  std::vector<UniqueFd> namespace_fds_;
+  UniqueFd pid_namespace_;
+  SyncPair sync_;
+  StageProcess init_;
+  UniqueFd console_;
+  bool ready_ = false;
+  bool devices_restricted_ = false;
+};
+
+// The state as hooks and `state` see it.
+[[nodiscard]] oci::State make_state(const Container::Record& record, Status status);
+
+// Connects to a console socket and sends the pty's master (runc: docs/terminals.md).
+Result<> send_console(const std::string& socket_path, int master_fd);
+
+// "HOME=…" from the root's /etc/passwd, or "HOME=/", unless `env` has one.
+void add_home(int root_fd, uint32_t uid, std::vector<std::string>& env);
+
+// CLONE_NEW* of everything a container has to itself or shares with another, for setns(2) with the
+// pidfd of its init.
+[[nodiscard]] int namespace_flags(const oci::Spec& spec);
+
+}  // namespace trivet::container

@@ -1,0 +1,33 @@
+// Plans to the blob that the stage maps.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "container/plan.h"
+#include "container/stage/plan.h"
+
+namespace trivet::container {
+
+// The descriptors that the stage uses; numbers that are valid in the child.
+struct StageFds {
+  int sync = -1;
+  int listener = -1;
+  Stdio stdio;
+  std::vector<int> cgroup;
+  std::vector<stage::JoinOp> joins;
+};
+
+struct StagePlan {
+  const NamespacePlan* namespaces = nullptr;  // null: exec
+  const RootPlan* root = nullptr;             // null: exec
+  const ProcessPlan* process = nullptr;
+  bool pause_before_pivot = false;
+  bool pause_before_exec = false;
+  bool report_namespaces = false;
+};
+
+[[nodiscard]] std::string encode(const StagePlan& plan, const StageFds& fds);
+
+}  // namespace trivet::container

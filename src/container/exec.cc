@@ -1,0 +1,132 @@
+// A further process in a container.
+#include <signal.h>
+#include <sys/personality.h>
+
+#include "base/fs.h"
+#include "base/rollback.h"
+#include "container/container.h"
+#include "container/creation.h"
+#include "container/launch.h"
+#include "container/plan.h"
+#include "linux/seccomp.h"
+#include <linux/sched.h>
+
+namespace trivet::container {
+
+namespace {
+
+// Reports until the program was executed (the stream ends) or a step failed.
+Result<> follow_exec(int sync_fd, const StagePlan& plan, const ExecOptions& options,
+                     Started& started) {
+  for (;;) {
+    UniqueFd received;
+    const auto message = TRY(receive_message(sync_fd, &received));
+    if (!message) return {};
+    if (message->kind == stage::MessageKind::kError) {
+      return std::unexpected(describe_failure(*message, plan));
+    }
+    if (message->kind != stage::MessageKind::kConsole || !received) continue;
+    if (options.console_socket.empty()) {
+      started.console = std::move(received);
+    } else {
+      TRY(send_console(options.console_socket, received.get()));
+    }
+  }
+}
+
+Result<ProcessPlan> plan_exec(const ExecOptions& options, const oci::Spec& spec,
+                              const std::string& seccomp_cache) {
+  std::vector<std::string> warnings;
+  ProcessPlan plan = TRY(plan_process(options.process, warnings));
+  plan.preserve_fds = static_cast<uint32_t>(options.preserve_fds);
+  if (spec.linux_config->personality) {
+    plan.personality =
+        spec.linux_config->personality->domain == "LINUX32" ? PER_LINUX32 : PER_LINUX;
+  }
+  if (spec.linux_config->seccomp) {
+    const auto program = TRY_IN(seccomp::compile_cached(*spec.linux_config->seccomp, seccomp_cache),
+                                "linux.seccomp");
+    plan.seccomp = program.instructions;
+    plan.seccomp_flags = program.flags;
+  }
+  return plan;
+}
+
+struct ExecLaunch {
+  StageFds fds;
+  std::vector<int> inherit;
+  std::vector<UniqueFd> cgroup_fds;
+  UniqueFd cgroup_directory;
+  LaunchOptions options;
+};
+
+Result<> prepare_cgroup(const cgroup::Cgroup& cgroup, ExecLaunch& launch) {
+  launch.cgroup_directory = TRY(cgroup.v2_directory_fd());
+  launch.options.cgroup_fd = launch.cgroup_directory.get();
+  if (launch.cgroup_directory) return {};
+  launch.cgroup_fds = TRY(cgroup.open_join_fds());
+  for (const UniqueFd& fd : launch.cgroup_fds) {
+    launch.fds.cgroup.push_back(fd.get());
+    launch.inherit.push_back(fd.get());
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Started> Container::exec(const ExecOptions& options) const {
+  const Status now = status();
+  if (now != Status::kRunning && now != Status::kCreated) {
+    return fail(ErrorCode::kWrongState,
+                "cannot exec in container \"{}\": container not running: it is {}", id(),
+                status_name(now));
+  }
+  if (!options.cgroup.empty()) {
+    return fail(ErrorCode::kUnsupported, "exec --cgroup is not supported");
+  }
+  const UniqueFd init = TRY(open_pidfd(record_.init));
+  const oci::Spec spec = TRY(load_spec());
+  ProcessPlan process = TRY(plan_exec(options, spec, options.seccomp_cache));
+  if (const auto root_fd = open_file(fmt::format("/proc/{}/root", record_.init.pid), O_PATH)) {
+    add_home(root_fd->get(), process.uid, process.env);
+  }
+  SyncPair sync = TRY(make_sync_pair());
+  ExecLaunch launch;
+  launch.fds = {.sync = sync.child.get(), .stdio = options.stdio};
+  const int flags = namespace_flags(spec);
+  launch.fds.joins.push_back(
+      {.fd = init.get(), .type = static_cast<uint32_t>(flags & ~CLONE_NEWPID)});
+  launch.inherit = {sync.child.get(), init.get()};
+  for (const int fd : {options.stdio.stdin_fd, options.stdio.stdout_fd, options.stdio.stderr_fd}) {
+    if (fd > 2) launch.inherit.push_back(fd);
+  }
+  for (int i = 0; i < options.preserve_fds; ++i) launch.inherit.push_back(3 + i);
+  if ((flags & CLONE_NEWPID) != 0) launch.options.pid_namespace = init.get();
+  if (cgroup_) TRY(prepare_cgroup(*cgroup_, launch));
+
+  const StagePlan plan{.process = &process};
+  StageProcess child = TRY(launch_stage(encode(plan, launch.fds), launch.inherit, launch.options));
+  sync.child.reset();
+  Rollback rollback;
+  rollback.add([&child]() -> Result<> {
+    (void)send_signal(child.pidfd.get(), SIGKILL);
+    (void)reap_child(child.pidfd.get());
+    return {};
+  });
+  Started started{.pid = child.pid};
+  const auto finish = [&]() -> Result<> {
+    TRY(follow_exec(sync.parent.get(), plan, options, started));
+    if (!options.pid_file.empty()) {
+      TRY(replace_file(AT_FDCWD, options.pid_file, fmt::format("{}", child.pid), 0644));
+    }
+    return {};
+  };
+  if (auto finished = finish(); !finished) {
+    return std::unexpected(rollback.fail(std::move(finished).error()));
+  }
+  rollback.commit();
+  started.pidfd = std::move(child.pidfd);
+  return started;
+}
+
+}  // namespace trivet::container

@@ -1,0 +1,42 @@
+// The options of a mount in config.json (runtime-spec: config.md, "Linux mount options").
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace trivet::container {
+
+// fsconfig(2) parameters: a name, and a value or nothing.
+using FsParameters = std::vector<std::pair<std::string, std::optional<std::string>>>;
+
+struct MountOptions {
+  uint64_t attr_set = 0;  // MOUNT_ATTR_*
+  uint64_t attr_clear = 0;
+  uint64_t recursive_attr_set = 0;
+  uint64_t recursive_attr_clear = 0;
+  uint64_t propagation = 0;  // MS_SHARED, MS_PRIVATE, MS_SLAVE, MS_UNBINDABLE
+  bool propagation_recursive = false;
+  bool bind = false;
+  bool recursive = false;  // rbind
+  bool remount = false;
+  bool copy_up = false;     // tmpcopyup
+  bool optional = false;    // "nofail"
+  FsParameters parameters;  // what is not an option of the VFS goes to the file system
+};
+
+// Unknown words are file system parameters, as the specification says. `idmap` and `ridmap` without
+// support are kUnsupported.
+Result<MountOptions> parse_mount_options(const std::vector<std::string>& options);
+
+// Every VFS option name that parse_mount_options knows, for `features`.
+[[nodiscard]] std::vector<std::string> known_mount_options();
+
+// "rprivate", "shared", … as rootfsPropagation; 0 for an empty text.
+Result<uint64_t> parse_propagation(const std::string& text);
+
+}  // namespace trivet::container

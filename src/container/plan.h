@@ -1,0 +1,126 @@
+// What will be done, as values: from a spec to a plan that can be printed and tested without
+// privilege. encode.h turns it into the blob the stage obeys.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "container/container.h"
+#include "container/mount_options.h"
+#include "container/stage/plan.h"
+#include "linux/cgroup.h"
+#include "oci/spec.h"
+#include <linux/filter.h>
+
+namespace trivet::container {
+
+struct MountPlan {
+  stage::MountKind kind = stage::MountKind::kFilesystem;
+  std::string type;
+  std::string source;
+  std::string target;  // inside the root; for the root itself, on the host
+  MountOptions options;
+};
+
+struct DevicePlan {
+  std::string path;
+  uint32_t mode = 0;  // with the type bits
+  uint32_t major = 0;
+  uint32_t minor = 0;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  bool bind = false;
+};
+
+struct SymlinkPlan {
+  std::string target;
+  std::string path;
+};
+
+// The file system of a new container.
+struct RootPlan {
+  MountPlan root;
+  uint64_t propagation = 0;        // of "/" before
+  uint64_t final_propagation = 0;  // of "/" after; 0: as it is
+  bool readonly = false;
+  bool no_pivot = false;
+  std::vector<MountPlan> mounts;
+  std::vector<DevicePlan> devices;
+  std::vector<SymlinkPlan> symlinks;
+  std::vector<std::string> masked_paths;
+  std::vector<std::string> readonly_paths;
+};
+
+struct RlimitPlan {
+  int resource = 0;
+  uint64_t soft = 0;
+  uint64_t hard = 0;
+};
+
+// Everything about the process itself, the same for a container's init and for exec.
+struct ProcessPlan {
+  std::vector<std::string> args;
+  std::vector<std::string> env;
+  std::string cwd;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  std::vector<uint32_t> groups;
+  std::optional<uint32_t> umask;
+  stage::CapabilitySets capabilities{};
+  std::vector<RlimitPlan> rlimits;
+  bool no_new_privileges = false;
+  bool terminal = false;
+  std::optional<oci::ConsoleSize> console_size;
+  bool new_keyring = false;
+  std::string lsm_path;
+  std::string lsm_label;
+  std::optional<uint64_t> personality;
+  std::optional<int> io_priority;
+  std::optional<stage::SchedulerAttributes> scheduler;
+  std::optional<int> oom_score_adj;  // set by the parent
+  std::vector<sock_filter> seccomp;
+  uint32_t seccomp_flags = 0;
+  uint32_t preserve_fds = 0;
+};
+
+struct NamespacePlan {
+  uint64_t clone_flags = 0;                             // new ones made by clone
+  uint32_t unshare_flags = 0;                           // new ones the stage makes: cgroup, time
+  std::vector<std::pair<std::string, uint32_t>> joins;  // path and CLONE_NEW*
+  std::string pid_path;                                 // joined by the parent, before the clone
+  bool user = false;
+  bool new_network = false;
+  std::string uid_map;
+  std::string gid_map;
+  std::string hostname;
+  std::string domainname;
+  std::string timens_offsets;
+  std::vector<std::pair<std::string, std::string>>
+      sysctls;  // path below /proc ("sys/net/…"), value
+};
+
+// Refuses, naming the field, what this engine can't do.
+Result<> check_supported(const oci::Spec& spec);
+
+Result<NamespacePlan> plan_namespaces(const oci::Spec& spec);
+
+struct RootInputs {
+  std::string bundle;
+  std::optional<OverlayRoot> overlay;
+  std::string overlay_mount_point;  // an empty directory on the host
+  bool no_pivot = false;
+  const cgroup::Paths* cgroup = nullptr;  // null: no cgroups
+};
+Result<RootPlan> plan_root(const oci::Spec& spec, const RootInputs& inputs);
+
+// `warnings` receives what could not be granted (capabilities this process lacks).
+Result<ProcessPlan> plan_process(const oci::Process& process, std::vector<std::string>& warnings);
+
+// One line an operation, for `--dry-run` and golden tests.
+[[nodiscard]] std::string print_plan(const NamespacePlan& namespaces, const RootPlan& root,
+                                     const ProcessPlan& process);
+
+}  // namespace trivet::container

@@ -1,0 +1,193 @@
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <sys/personality.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "container/plan.h"
+#include "linux/capabilities.h"
+#include <linux/ioprio.h>
+#include <linux/sched.h>
+
+namespace trivet::container {
+
+namespace {
+
+struct NamedNumber {
+  std::string_view name;
+  uint64_t number;
+};
+
+template <size_t N>
+Result<uint64_t> look_up(const std::array<NamedNumber, N>& table, std::string_view name,
+                         std::string_view field) {
+  for (const NamedNumber& entry : table) {
+    if (entry.name == name) return entry.number;
+  }
+  return fail(ErrorCode::kInvalidArgument, "{}: unknown value \"{}\"", field, name);
+}
+
+constexpr auto kRlimits = std::to_array<NamedNumber>({
+    {"RLIMIT_AS", RLIMIT_AS},
+    {"RLIMIT_CORE", RLIMIT_CORE},
+    {"RLIMIT_CPU", RLIMIT_CPU},
+    {"RLIMIT_DATA", RLIMIT_DATA},
+    {"RLIMIT_FSIZE", RLIMIT_FSIZE},
+    {"RLIMIT_LOCKS", RLIMIT_LOCKS},
+    {"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK},
+    {"RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE},
+    {"RLIMIT_NICE", RLIMIT_NICE},
+    {"RLIMIT_NOFILE", RLIMIT_NOFILE},
+    {"RLIMIT_NPROC", RLIMIT_NPROC},
+    {"RLIMIT_RSS", RLIMIT_RSS},
+    {"RLIMIT_RTPRIO", RLIMIT_RTPRIO},
+    {"RLIMIT_RTTIME", RLIMIT_RTTIME},
+    {"RLIMIT_SIGPENDING", RLIMIT_SIGPENDING},
+    {"RLIMIT_STACK", RLIMIT_STACK},
+});
+
+constexpr auto kPolicies = std::to_array<NamedNumber>({
+    {"SCHED_OTHER", 0},
+    {"SCHED_FIFO", 1},
+    {"SCHED_RR", 2},
+    {"SCHED_BATCH", 3},
+    {"SCHED_ISO", 4},
+    {"SCHED_IDLE", 5},
+    {"SCHED_DEADLINE", 6},
+});
+
+constexpr auto kSchedulerFlags = std::to_array<NamedNumber>({
+    {"SCHED_FLAG_RESET_ON_FORK", SCHED_FLAG_RESET_ON_FORK},
+    {"SCHED_FLAG_RECLAIM", SCHED_FLAG_RECLAIM},
+    {"SCHED_FLAG_DL_OVERRUN", SCHED_FLAG_DL_OVERRUN},
+    {"SCHED_FLAG_KEEP_POLICY", SCHED_FLAG_KEEP_POLICY},
+    {"SCHED_FLAG_KEEP_PARAMS", SCHED_FLAG_KEEP_PARAMS},
+    {"SCHED_FLAG_UTIL_CLAMP_MIN", SCHED_FLAG_UTIL_CLAMP_MIN},
+    {"SCHED_FLAG_UTIL_CLAMP_MAX", SCHED_FLAG_UTIL_CLAMP_MAX},
+});
+
+constexpr auto kIoClasses = std::to_array<NamedNumber>({
+    {"IOPRIO_CLASS_RT", IOPRIO_CLASS_RT},
+    {"IOPRIO_CLASS_BE", IOPRIO_CLASS_BE},
+    {"IOPRIO_CLASS_IDLE", IOPRIO_CLASS_IDLE},
+});
+
+Result<stage::SchedulerAttributes> plan_scheduler(const oci::Scheduler& scheduler) {
+  stage::SchedulerAttributes attributes{};
+  attributes.size = sizeof attributes;
+  attributes.policy =
+      static_cast<uint32_t>(TRY(look_up(kPolicies, scheduler.policy, "process.scheduler.policy")));
+  for (const std::string& flag : scheduler.flags) {
+    attributes.flags |= TRY(look_up(kSchedulerFlags, flag, "process.scheduler.flags"));
+  }
+  attributes.nice = scheduler.nice;
+  attributes.priority = static_cast<uint32_t>(scheduler.priority);
+  attributes.runtime = scheduler.runtime;
+  attributes.deadline = scheduler.deadline;
+  attributes.period = scheduler.period;
+  return attributes;
+}
+
+Result<int> plan_io_priority(const oci::IoPriority& priority) {
+  const uint64_t io_class = TRY(look_up(kIoClasses, priority.io_class, "process.ioPriority.class"));
+  if (priority.priority < 0 || priority.priority > 7) {
+    return fail(ErrorCode::kInvalidArgument, "process.ioPriority.priority: {} is not in 0 … 7",
+                priority.priority);
+  }
+  return static_cast<int>((io_class << IOPRIO_CLASS_SHIFT) |
+                          static_cast<uint64_t>(priority.priority));
+}
+
+// A capability that can't be granted is a warning, not a failure (runtime-spec, config.md).
+caps::Set grantable(const std::vector<std::string>& names, caps::Set available,
+                    std::vector<std::string>& warnings) {
+  const caps::Parsed parsed = caps::parse_set(names);
+  for (const std::string& name : parsed.unknown) {
+    warnings.push_back(
+        fmt::format("capability {} is unknown to this kernel and is not granted", name));
+  }
+  for (int bit = 0; bit < 64; ++bit) {
+    if (((parsed.set & ~available) >> bit & 1U) == 0) continue;
+    std::string warning = fmt::format("capability {} is not granted: this process does not have it",
+                                      caps::capability_name(bit));
+    if (std::ranges::find(warnings, warning) == warnings.end())
+      warnings.push_back(std::move(warning));
+  }
+  return parsed.set & available;
+}
+
+Result<stage::CapabilitySets> plan_capabilities(const oci::Process& process,
+                                                std::vector<std::string>& warnings) {
+  stage::CapabilitySets sets{};
+  if (!process.capabilities) return sets;
+  const caps::Set permitted = TRY(caps::own_permitted_set());
+  const caps::Set available = TRY(caps::own_bounding_set())
+  &permitted;
+  const oci::Capabilities& wanted = *process.capabilities;
+  sets.bounding = grantable(wanted.bounding, available, warnings);
+  sets.permitted = grantable(wanted.permitted, available, warnings);
+  sets.effective = grantable(wanted.effective, available, warnings) & sets.permitted;
+  sets.inheritable = grantable(wanted.inheritable, available, warnings);
+  sets.ambient = grantable(wanted.ambient, available, warnings) & sets.permitted & sets.inheritable;
+  return sets;
+}
+
+Result<> plan_labels(const oci::Process& process, ProcessPlan& plan) {
+  if (!process.apparmor_profile.empty() && process.apparmor_profile != "unconfined") {
+    if (!exists("/sys/kernel/security/apparmor")) {
+      return fail(ErrorCode::kUnsupported,
+                  "process.apparmorProfile: \"{}\": AppArmor is not enabled on this host",
+                  process.apparmor_profile);
+    }
+    plan.lsm_path = "self/attr/apparmor/exec";
+    plan.lsm_label = "exec " + process.apparmor_profile;
+  }
+  if (!process.selinux_label.empty()) {
+    if (!exists("/sys/fs/selinux/status")) {
+      return fail(ErrorCode::kUnsupported,
+                  "process.selinuxLabel: \"{}\": SELinux is not enabled on this host",
+                  process.selinux_label);
+    }
+    if (!plan.lsm_label.empty()) {
+      return fail(ErrorCode::kInvalidArgument,
+                  "process.apparmorProfile and process.selinuxLabel exclude each other");
+    }
+    plan.lsm_path = "self/attr/exec";
+    plan.lsm_label = process.selinux_label;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<ProcessPlan> plan_process(const oci::Process& process, std::vector<std::string>& warnings) {
+  ProcessPlan plan;
+  plan.args = process.args;
+  plan.env = process.env;
+  plan.cwd = process.cwd;
+  plan.uid = process.user.uid;
+  plan.gid = process.user.gid;
+  plan.groups = process.user.additional_gids;
+  plan.umask = process.user.umask;
+  plan.no_new_privileges = process.no_new_privileges;
+  plan.terminal = process.terminal;
+  plan.console_size = process.console_size;
+  plan.oom_score_adj = process.oom_score_adj;
+  plan.capabilities = TRY(plan_capabilities(process, warnings));
+  for (const oci::Rlimit& limit : process.rlimits) {
+    const uint64_t resource = TRY(look_up(kRlimits, limit.type, "process.rlimits"));
+    plan.rlimits.push_back(
+        {.resource = static_cast<int>(resource), .soft = limit.soft, .hard = limit.hard});
+  }
+  if (process.scheduler) plan.scheduler = TRY(plan_scheduler(*process.scheduler));
+  if (process.io_priority) plan.io_priority = TRY(plan_io_priority(*process.io_priority));
+  if (process.exec_cpu_affinity) {
+    return fail(ErrorCode::kUnsupported, "process.execCPUAffinity is not supported");
+  }
+  TRY(plan_labels(process, plan));
+  return plan;
+}
+
+}  // namespace trivet::container

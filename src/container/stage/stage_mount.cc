@@ -1,0 +1,496 @@
+// The stage's file system steps. Every path inside the root goes through open_in_root().
+
+#include "container/stage/stage.h"
+#include <linux/errno.h>
+#include <linux/fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <linux/major.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <linux/stat.h>
+
+namespace trivet::stage {
+
+namespace {
+
+// asm-generic/ioctls.h; the header itself clashes with nothing, but its types need termios.
+constexpr unsigned kTiocSetPtyLock = 0x40045431;
+constexpr unsigned kTiocGetPtyPeer = 0x5441;
+constexpr unsigned kTiocSetWindowSize = 0x5414;
+constexpr uint32_t kDevpts = 0x1cd1;
+constexpr int kNoFollow = 0x100;    // AT_SYMLINK_NOFOLLOW
+constexpr int kEmptyPath = 0x1000;  // AT_EMPTY_PATH
+constexpr int kRecursive = 0x8000;  // AT_RECURSIVE
+constexpr int kDetach = 2;          // MNT_DETACH
+
+// File type and device of an open descriptor.
+struct FileKind {
+  uint32_t mode = 0;
+  uint32_t major = 0;
+  uint32_t minor = 0;
+  [[nodiscard]] bool is_directory() const { return (mode & 0170000) == 0040000; }
+  [[nodiscard]] bool is_character_device(uint32_t want_major, uint32_t want_minor) const {
+    return (mode & 0170000) == 0020000 && major == want_major && minor == want_minor;
+  }
+};
+
+long look_at(long fd, FileKind& kind) {
+  struct statx status;
+  const long result = sys(__NR_statx, fd, "", kEmptyPath, STATX_TYPE | STATX_MODE, &status);
+  if (result < 0) return result;
+  kind = FileKind{
+      .mode = status.stx_mode, .major = status.stx_rdev_major, .minor = status.stx_rdev_minor};
+  return 0;
+}
+
+long move_to(long mount_fd, long target_fd) {
+  return sys(__NR_move_mount, mount_fd, "", target_fd, "",
+             MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+long set_attributes(long fd, uint64_t set, uint64_t clear, uint64_t propagation, int at_flags) {
+  if (set == 0 && clear == 0 && propagation == 0) return 0;
+  mount_attr attributes{
+      .attr_set = set, .attr_clr = clear, .propagation = propagation, .userns_fd = 0};
+  return sys(__NR_mount_setattr, fd, "", kEmptyPath | at_flags, &attributes, sizeof attributes);
+}
+
+long apply_attributes(const MountOp& op, long fd) {
+  long result = set_attributes(fd, op.attr_set, op.attr_clear, 0, 0);
+  if (result >= 0) {
+    result = set_attributes(fd, op.recursive_attr_set, op.recursive_attr_clear, 0, kRecursive);
+  }
+  if (result >= 0) {
+    result =
+        set_attributes(fd, 0, 0, op.propagation, op.propagation_recursive != 0 ? kRecursive : 0);
+  }
+  return result;
+}
+
+Outcome new_filesystem(const Context& context, const MountOp& op, uint32_t index, long& mount_fd) {
+  const long fs = sys(__NR_fsopen, context.text(op.type), FSOPEN_CLOEXEC);
+  if (fs < 0) return failed(fs, index, Call::kFsopen);
+  long result = 0;
+  if (op.source.offset != 0) {
+    result = sys(__NR_fsconfig, fs, FSCONFIG_SET_STRING, "source", context.text(op.source), 0);
+  }
+  const FsOption* options = context.data(op.options);
+  for (uint32_t i = 0; i < op.options.count && result >= 0; ++i) {
+    const bool flag = options[i].value.offset == 0;
+    result = sys(__NR_fsconfig, fs, flag ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING,
+                 context.text(options[i].key), flag ? nullptr : context.text(options[i].value), 0);
+  }
+  if (result >= 0) result = sys(__NR_fsconfig, fs, FSCONFIG_CMD_CREATE, 0L, 0L, 0);
+  Call call = Call::kFsconfig;
+  if (result >= 0) {
+    call = Call::kFsmount;
+    result = sys(__NR_fsmount, fs, FSMOUNT_CLOEXEC, op.attr_set);
+  }
+  sys(__NR_close, fs);
+  mount_fd = result;
+  return check(result, index, call);
+}
+
+Outcome clone_tree(const Context& context, const MountOp& op, uint32_t index, long& mount_fd) {
+  mount_fd = sys(__NR_open_tree, AT_FDCWD, context.text(op.source),
+                 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (op.recursive != 0 ? kRecursive : 0));
+  return check(mount_fd, index, Call::kOpenSource);
+}
+
+// procfs and sysfs must not be put elsewhere through a symlink (CVE-2019-19921).
+bool target_must_be_plain(const Context& context, const MountOp& op) {
+  return op.kind == MountKind::kFilesystem &&
+         (equal(context.text(op.type), "proc") || equal(context.text(op.type), "sysfs"));
+}
+
+Outcome open_target(Context& context, const MountOp& op, uint32_t index, Make make, long& target) {
+  target = make_in_root(context, context.text(op.target), make);
+  if (target < 0) return failed(target, index, Call::kMakeTarget);
+  if (!target_must_be_plain(context, op)) return {};
+  open_how how{.flags = O_PATH | O_CLOEXEC | O_DIRECTORY,
+               .mode = 0,
+               .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS};
+  const long plain = sys(__NR_openat2, context.root_fd, context.text(op.target), &how, sizeof how);
+  if (plain < 0) return failed(plain, index, Call::kOpenTarget);
+  sys(__NR_close, target);
+  target = plain;
+  return {};
+}
+
+Outcome attach(Context& context, const MountOp& op, uint32_t index, long mount_fd) {
+  FileKind kind;
+  long result = look_at(mount_fd, kind);
+  if (result < 0) return failed(result, index, Call::kOpenSource);
+  result = apply_attributes(op, mount_fd);
+  if (result < 0) return failed(result, index, Call::kMountSetattr);
+  long target = -1;
+  const Outcome opened =
+      open_target(context, op, index, kind.is_directory() ? Make::kDirectory : Make::kFile, target);
+  if (!opened.ok()) return opened;
+  result = move_to(mount_fd, target);
+  sys(__NR_close, target);
+  return check(result, index, Call::kMoveMount);
+}
+
+Outcome remount(const Context& context, const MountOp& op, uint32_t index) {
+  const long target = open_in_root(context.root_fd, context.text(op.target), O_PATH);
+  if (target < 0) return failed(target, index, Call::kOpenTarget);
+  const long result = apply_attributes(op, target);
+  sys(__NR_close, target);
+  return check(result, index, Call::kMountSetattr);
+}
+
+Outcome mount_one(Context& context, const MountOp& op, uint32_t index) {
+  if (op.kind == MountKind::kRemount) return remount(context, op, index);
+  long mount_fd = -1;
+  const Outcome made = op.kind == MountKind::kBind ? clone_tree(context, op, index, mount_fd)
+                                                   : new_filesystem(context, op, index, mount_fd);
+  if (!made.ok()) return op.optional_source != 0 && made.error == -ENOENT ? Outcome{} : made;
+  const Outcome attached = attach(context, op, index, mount_fd);
+  sys(__NR_close, mount_fd);
+  return attached;
+}
+
+// The directory of `path` inside the root, made when missing, and the name of its last component.
+long open_parent(Context& context, const char* path, const char*& name) {
+  const size_t size = length(path);
+  size_t slash = size;
+  while (slash > 0 && path[slash - 1] != '/') --slash;
+  name = path + slash;
+  char directory[4096];
+  if (slash >= sizeof directory) return -ENAMETOOLONG;
+  for (size_t i = 0; i < slash; ++i) directory[i] = path[i];
+  directory[slash] = '\0';
+  return make_in_root(context, slash == 0 ? "/" : directory, Make::kDirectory);
+}
+
+long bind_device(Context& context, const DeviceOp& op) {
+  const long source =
+      sys(__NR_open_tree, AT_FDCWD, context.text(op.path), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  if (source < 0) return source;
+  FileKind kind;
+  long result = look_at(source, kind);
+  if (result >= 0 && (kind.major != op.major || kind.minor != op.minor)) result = -ENODEV;
+  if (result >= 0) {
+    const long target = make_in_root(context, context.text(op.path), Make::kFile);
+    result = target < 0 ? target : move_to(source, target);
+    if (target >= 0) sys(__NR_close, target);
+  }
+  sys(__NR_close, source);
+  return result;
+}
+
+Outcome make_device(Context& context, const DeviceOp& op, uint32_t index) {
+  if (op.bind != 0) return check(bind_device(context, op), index, Call::kMknod);
+  const char* name = nullptr;
+  const long parent = open_parent(context, context.text(op.path), name);
+  if (parent < 0) return failed(parent, index, Call::kOpenTarget);
+  // The kernel's encoding of a device number (new_encode_dev).
+  const uint64_t device =
+      (op.minor & 0xffU) | ((op.major & 0xfffU) << 8U) | ((op.minor & ~0xffU) << 12U);
+  long result = sys(__NR_mknodat, parent, name, op.mode, device);
+  Call call = Call::kMknod;
+  if (result == -EEXIST) {
+    result = sys(__NR_unlinkat, parent, name, 0);
+    if (result >= 0) result = sys(__NR_mknodat, parent, name, op.mode, device);
+  }
+  if (result >= 0 && (op.uid != 0 || op.gid != 0)) {
+    call = Call::kChown;
+    result = sys(__NR_fchownat, parent, name, op.uid, op.gid, kNoFollow);
+  }
+  sys(__NR_close, parent);
+  return check(result, index, call);
+}
+
+Outcome make_symlink(Context& context, const SymlinkOp& op, uint32_t index) {
+  const char* name = nullptr;
+  const long parent = open_parent(context, context.text(op.path), name);
+  if (parent < 0) return failed(parent, index, Call::kOpenTarget);
+  const long result = sys(__NR_symlinkat, context.text(op.target), parent, name);
+  sys(__NR_close, parent);
+  return result == -EEXIST ? Outcome{} : check(result, index);
+}
+
+// The multiplexer of a devpts, verified to be one (CVE-2025-52565), and its new slave.
+Outcome open_pty(Context& context, int root_fd) {
+  open_how how{.flags = O_RDWR | O_NOCTTY | O_CLOEXEC,
+               .mode = 0,
+               .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH};
+  const long master = sys(__NR_openat2, root_fd, "dev/pts/ptmx", &how, sizeof how);
+  if (master < 0) return failed(master, 0, Call::kOpenPty);
+  context.master_fd = static_cast<int>(master);
+  FileKind kind;
+  long result = look_at(master, kind);
+  constexpr uint32_t kPtmxMajor = 5;
+  constexpr uint32_t kPtmxMinor = 2;
+  if (result >= 0 && !kind.is_character_device(kPtmxMajor, kPtmxMinor)) result = -ENODEV;
+  uint64_t filesystem[15];  // struct statfs: f_type comes first
+  if (result >= 0) result = sys(__NR_fstatfs, master, filesystem);
+  if (result >= 0 && static_cast<uint32_t>(filesystem[0]) != kDevpts) result = -ENODEV;
+  if (result < 0) return failed(result, 0, Call::kCheck);
+  const int unlock = 0;
+  result = sys(__NR_ioctl, master, kTiocSetPtyLock, &unlock);
+  if (result >= 0) result = sys(__NR_ioctl, master, kTiocGetPtyPeer, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (result < 0) return failed(result, 0, Call::kOpenPty);
+  context.slave_fd = static_cast<int>(result);
+  return {};
+}
+
+void set_window_size(const Context& context) {
+  if (!context.has(kHasConsoleSize)) return;
+  const uint16_t size[4] = {static_cast<uint16_t>(context.plan->console_rows),
+                            static_cast<uint16_t>(context.plan->console_columns), 0, 0};
+  sys(__NR_ioctl, context.slave_fd, kTiocSetWindowSize, size);
+}
+
+Outcome bind_console(Context& context) {
+  const long tree =
+      sys(__NR_open_tree, context.slave_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | kEmptyPath);
+  if (tree < 0) return failed(tree, 0, Call::kOpenSource);
+  const long target = make_in_root(context, "/dev/console", Make::kFile);
+  const long result = target < 0 ? target : move_to(tree, target);
+  if (target >= 0) sys(__NR_close, target);
+  sys(__NR_close, tree);
+  return check(result, 0, Call::kMoveMount);
+}
+
+// One read-only tmpfs covers every masked directory: mounting one for each is slow.
+struct MaskSources {
+  long null_fd = -1;
+  long directory = -1;
+};
+
+long mask_directory(MaskSources& sources, long target) {
+  if (sources.directory >= 0) {
+    const long copy = sys(__NR_open_tree, sources.directory, "",
+                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | kEmptyPath);
+    if (copy < 0) return copy;
+    const long result = move_to(copy, target);
+    sys(__NR_close, copy);
+    return result;
+  }
+  const long fs = sys(__NR_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+  if (fs < 0) return fs;
+  long result = sys(__NR_fsconfig, fs, FSCONFIG_SET_STRING, "nr_blocks", "1", 0);
+  if (result >= 0) result = sys(__NR_fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", "1", 0);
+  if (result >= 0) result = sys(__NR_fsconfig, fs, FSCONFIG_CMD_CREATE, 0L, 0L, 0);
+  if (result >= 0) {
+    result = sys(__NR_fsmount, fs, FSMOUNT_CLOEXEC,
+                 MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  }
+  sys(__NR_close, fs);
+  if (result < 0) return result;
+  sources.directory = result;
+  return move_to(sources.directory, target);
+}
+
+long mask_file(MaskSources& sources, long target) {
+  if (sources.null_fd < 0) {
+    const long fd = sys(__NR_openat, AT_FDCWD, "/dev/null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) return fd;
+    FileKind kind;
+    const long looked = look_at(fd, kind);
+    if (looked < 0) return looked;
+    constexpr uint32_t kNullMajor = 1;
+    constexpr uint32_t kNullMinor = 3;
+    if (!kind.is_character_device(kNullMajor, kNullMinor)) return -ENODEV;  // CVE-2025-31133
+    sources.null_fd = fd;
+  }
+  const long copy =
+      sys(__NR_open_tree, sources.null_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | kEmptyPath);
+  if (copy < 0) return copy;
+  const long result = move_to(copy, target);
+  sys(__NR_close, copy);
+  return result;
+}
+
+bool is_absent(long error) {
+  return error == -ENOENT || error == -ENOTDIR;
+}
+
+long mask_one(Context& context, MaskSources& sources, const char* path) {
+  const long target = open_in_root(context.root_fd, path, O_PATH);
+  if (is_absent(target)) return 0;
+  if (target < 0) return target;
+  FileKind kind;
+  long result = look_at(target, kind);
+  if (result >= 0) {
+    result = kind.is_directory() ? mask_directory(sources, target) : mask_file(sources, target);
+  }
+  sys(__NR_close, target);
+  return result;
+}
+
+long protect_one(Context& context, const char* path) {
+  const long target = open_in_root(context.root_fd, path, O_PATH);
+  if (is_absent(target)) return 0;
+  if (target < 0) return target;
+  const long tree = sys(__NR_open_tree, target, "",
+                        OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | kEmptyPath | kRecursive);
+  long result = tree;
+  if (tree >= 0) {
+    result = set_attributes(tree, MOUNT_ATTR_RDONLY, 0, 0, kRecursive);
+    if (result >= 0) result = move_to(tree, target);
+    sys(__NR_close, tree);
+  }
+  sys(__NR_close, target);
+  return result;
+}
+
+}  // namespace
+
+Outcome mount_root(Context& context) {
+  if (!context.has(kSetRoot)) return {};
+  const Plan& plan = *context.plan;
+  long result = sys(__NR_mount, 0L, "/", 0L, plan.root_propagation, 0L);
+  if (result < 0) return failed(result);
+  const MountOp& op = plan.root;
+  if (op.kind == MountKind::kRemount) {
+    // An overlay whose options fit into one page goes the old way, which every kernel has: fsconfig
+    // takes 255 bytes a value, and "lowerdir+" came with Linux 6.7.
+    const FsOption* data = context.data(op.options);
+    result = sys(__NR_mount, "overlay", context.text(op.target), context.text(op.type), 0,
+                 context.text(data->value));
+    if (result < 0) return failed(result, 0, Call::kFsmount);
+    result = sys(__NR_openat, AT_FDCWD, context.text(op.target), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    context.root_fd = static_cast<int>(result);
+    return check(result, 0, Call::kOpenTarget);
+  }
+  long mount_fd = -1;
+  const Outcome made = op.kind == MountKind::kBind ? clone_tree(context, op, 0, mount_fd)
+                                                   : new_filesystem(context, op, 0, mount_fd);
+  if (!made.ok()) return made;
+  context.root_fd = static_cast<int>(mount_fd);
+  result = sys(__NR_move_mount, mount_fd, "", AT_FDCWD, context.text(op.target),
+               MOVE_MOUNT_F_EMPTY_PATH);
+  if (result < 0) return failed(result, 0, Call::kMoveMount);
+  // pivot_root refuses a new root whose parent mount is shared.
+  return check(set_attributes(mount_fd, 0, 0, op.propagation, 0), 0, Call::kMountSetattr);
+}
+
+Outcome mount_all(Context& context) {
+  const MountOp* ops = context.data(context.plan->mounts);
+  for (uint32_t i = 0; i < context.plan->mounts.count; ++i) {
+    const Outcome outcome = mount_one(context, ops[i], i);
+    if (!outcome.ok()) return outcome;
+  }
+  return {};
+}
+
+Outcome make_devices(Context& context) {
+  if (context.plan->devices.count == 0) return {};
+  const DeviceOp* ops = context.data(context.plan->devices);
+  const long old_mask = sys(__NR_umask, 0);  // modes are exact
+  Outcome outcome;
+  for (uint32_t i = 0; i < context.plan->devices.count && outcome.ok(); ++i) {
+    outcome = make_device(context, ops[i], i);
+  }
+  sys(__NR_umask, old_mask);
+  return outcome;
+}
+
+Outcome make_symlinks(Context& context) {
+  const SymlinkOp* ops = context.data(context.plan->symlinks);
+  for (uint32_t i = 0; i < context.plan->symlinks.count; ++i) {
+    const Outcome outcome = make_symlink(context, ops[i], i);
+    if (!outcome.ok()) return outcome;
+  }
+  return {};
+}
+
+Outcome open_console(Context& context) {
+  if (!context.has(kTerminal)) return {};
+  int root_fd = context.root_fd;
+  if (!context.has(kSetRoot)) {
+    const long fd = sys(__NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return failed(fd);
+    root_fd = static_cast<int>(fd);
+  }
+  Outcome outcome = open_pty(context, root_fd);
+  if (!context.has(kSetRoot)) sys(__NR_close, root_fd);
+  if (!outcome.ok()) return outcome;
+  set_window_size(context);
+  if (context.has(kSetRoot)) outcome = bind_console(context);
+  if (!outcome.ok()) return outcome;
+  send_message(context, Message{.kind = MessageKind::kConsole}, context.master_fd);
+  sys(__NR_close, context.master_fd);
+  return {};
+}
+
+Outcome write_sysctls(Context& context) {
+  const SysctlOp* ops = context.data(context.plan->sysctls);
+  if (context.plan->sysctls.count == 0) return {};
+  const long proc = private_proc(context);
+  if (proc < 0) return failed(proc, 0, Call::kFsmount);
+  for (uint32_t i = 0; i < context.plan->sysctls.count; ++i) {
+    open_how how{
+        .flags = O_WRONLY | O_CLOEXEC, .mode = 0, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    const long fd = sys(__NR_openat2, context.proc_fd, context.text(ops[i].path), &how, sizeof how);
+    if (fd < 0) return failed(fd, i, Call::kOpenTarget);
+    const char* value = context.text(ops[i].value);
+    const long written = sys(__NR_write, fd, value, length(value));
+    sys(__NR_close, fd);
+    if (written < 0) return failed(written, i, Call::kWrite);
+  }
+  return {};
+}
+
+Outcome mask_paths(Context& context) {
+  const Text* paths = context.data(context.plan->masked_paths);
+  MaskSources sources;
+  Outcome outcome;
+  for (uint32_t i = 0; i < context.plan->masked_paths.count && outcome.ok(); ++i) {
+    outcome = check(mask_one(context, sources, context.text(paths[i])), i);
+  }
+  if (sources.null_fd >= 0) sys(__NR_close, sources.null_fd);
+  if (sources.directory >= 0) sys(__NR_close, sources.directory);
+  return outcome;
+}
+
+Outcome protect_paths(Context& context) {
+  const Text* paths = context.data(context.plan->readonly_paths);
+  for (uint32_t i = 0; i < context.plan->readonly_paths.count; ++i) {
+    const long result = protect_one(context, context.text(paths[i]));
+    if (result < 0) return failed(result, i);
+  }
+  return {};
+}
+
+Outcome pivot_root(Context& context) {
+  if (!context.has(kSetRoot)) return {};
+  // A working directory that the image lacks is made, as runc does; enter_cwd() reports what fails.
+  const long cwd = make_in_root(context, context.text(context.plan->cwd), Make::kDirectory);
+  if (cwd >= 0) sys(__NR_close, cwd);
+  long result = sys(__NR_fchdir, context.root_fd);
+  if (result >= 0 && context.has(kNoPivot)) {
+    result = sys(__NR_move_mount, context.root_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
+    if (result >= 0) result = sys(__NR_chroot, ".");
+  } else if (result >= 0) {
+    // The old root ends up below "." (pivot_root(2), NOTES). It is made a slave first, so that
+    // taking it away can't reach the host.
+    result = sys(__NR_pivot_root, ".", ".");
+    if (result >= 0 && (context.plan->root_propagation & MS_SHARED) != 0) {
+      result = sys(__NR_mount, 0L, ".", 0L, MS_SLAVE | MS_REC, 0L);
+    }
+    if (result >= 0) result = sys(__NR_umount2, ".", kDetach);
+  }
+  if (result >= 0) result = sys(__NR_chdir, "/");
+  sys(__NR_close, context.root_fd);
+  context.root_fd = -1;
+  return check(result);
+}
+
+Outcome readonly_root(Context& context) {
+  if (!context.has(kReadonlyRoot)) return {};
+  mount_attr attributes{
+      .attr_set = MOUNT_ATTR_RDONLY, .attr_clr = 0, .propagation = 0, .userns_fd = 0};
+  return check(sys(__NR_mount_setattr, AT_FDCWD, "/", 0, &attributes, sizeof attributes));
+}
+
+Outcome final_propagation(Context& context) {
+  if (context.plan->final_root_propagation == 0) return {};
+  return check(sys(__NR_mount, 0L, "/", 0L, context.plan->final_root_propagation, 0L));
+}
+
+}  // namespace trivet::stage

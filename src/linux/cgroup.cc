@@ -1,0 +1,216 @@
+// Making a container's cgroup, joining it and taking it away.
+#include "linux/cgroup.h"
+
+#include <algorithm>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <thread>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/rollback.h"
+#include "base/text.h"
+#include "linux/cgroup_files.h"
+
+namespace trivet::cgroup {
+
+namespace {
+
+constexpr std::chrono::seconds kRemoveTimeout{10};
+
+// The controllers that `stats` and the OOM watch read. Others are enabled when a limit needs them.
+constexpr std::string_view kWatchedControllers[] = {"cpu", "memory", "pids", "io"};
+
+// "/a//b/./c" to "/a/b/c", "a/b" to "/a/b".
+Result<std::string> clean_path(const std::string& path) {
+  std::string clean;
+  for (const std::string& part : split(path, '/')) {
+    if (part.empty() || part == ".") continue;
+    if (part == "..") {
+      return fail(ErrorCode::kInvalidArgument, "linux.cgroupsPath: \"{}\" contains \"..\"", path);
+    }
+    clean += "/" + part;
+  }
+  if (clean.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "linux.cgroupsPath: \"{}\" is no path below the root cgroup", path);
+  }
+  return clean;
+}
+
+Result<> check_driver(Driver driver, const std::string& cgroups_path) {
+  if (driver == Driver::kSystemd) {
+    return std::unexpected(
+        Error(ErrorCode::kUnsupported, "the systemd cgroup driver is not supported by this build")
+            .hint("use the cgroupfs driver (no --systemd-cgroup, --cgroup-manager=cgroupfs)"));
+  }
+  const bool systemd_form =
+      std::ranges::count(cgroups_path, ':') == 2 && cgroups_path.find('/') == std::string::npos;
+  if (!systemd_form) return {};
+  return std::unexpected(
+      Error(ErrorCode::kInvalidArgument,
+            fmt::format("linux.cgroupsPath: \"{}\" is a systemd slice, not a path", cgroups_path))
+          .hint("the caller uses the systemd cgroup driver; configure it for cgroupfs"));
+}
+
+// Where the cgroup is in one hierarchy.
+std::string directory_in(const Hierarchy& hierarchy, const std::string& cgroups_path,
+                         const std::string& clean) {
+  if (cgroups_path.empty() || cgroups_path.front() == '/') return hierarchy.mount_point + clean;
+  std::string own = hierarchy.own_path;
+  // Our own v2 cgroup holds us, so children of it would get no controllers.
+  if (hierarchy.v2) own.erase(own.find_last_of('/'));
+  if (own == "/") own.clear();
+  return hierarchy.mount_point + own + clean;
+}
+
+// A directory that was there before may be a crashed container's; it must not hold processes.
+Result<> check_unused(const std::string& directory) {
+  if (TRY(processes_below(directory)).empty()) return {};
+  return fail(ErrorCode::kAlreadyExists, "cgroup \"{}\" exists and holds processes", directory);
+}
+
+// A v1 cpuset starts empty, and nothing can join it before it has CPUs and memory nodes. Another
+// container's parents may be half made, so the parent's come first.
+Result<> inherit_cpuset(const std::string& mount_point, const std::string& directory) {
+  for (const char* file : {"cpuset.cpus", "cpuset.mems"}) {
+    if (!trim(TRY(read_control(directory, file))).empty()) continue;
+    const std::string parent = directory.substr(0, directory.find_last_of('/'));
+    if (parent.size() > mount_point.size()) TRY(inherit_cpuset(mount_point, parent));
+    const std::string inherited = TRY(read_control(parent, file));
+    TRY(write_control(directory, file, trim(inherited)));
+  }
+  return {};
+}
+
+bool has_controller(const Hierarchy& hierarchy, std::string_view controller) {
+  return std::ranges::find(hierarchy.controllers, controller) != hierarchy.controllers.end();
+}
+
+// Turns the watched controllers on in every parent of a v2 directory. What fails here matters only
+// when a limit needs it, and then apply() reports it.
+void enable_watched(const Hierarchy& hierarchy, const std::string& directory) {
+  for (const std::string_view controller : kWatchedControllers) {
+    if (!has_controller(hierarchy, controller)) continue;
+    (void)enable_controller(hierarchy.mount_point, directory, std::string(controller));
+  }
+}
+
+// Makes the cgroup in one hierarchy. Once our directory is there, nobody can remove its parents.
+Result<> create_in(const Hierarchy& hierarchy, const std::string& directory, Rollback& rollback) {
+  const bool is_new = TRY(make_directory(hierarchy.mount_point, directory));
+  if (is_new) {
+    rollback.add([directory]() -> Result<> {
+      TRY(remove_directories(directory));
+      remove_marked_parents(directory);
+      return {};
+    });
+  } else {
+    TRY(check_unused(directory));
+    if (has_controller(hierarchy, "freezer"))
+      TRY(write_control(directory, "freezer.state", "THAWED"));
+  }
+  if (has_controller(hierarchy, "cpuset") && !hierarchy.v2) {
+    TRY(inherit_cpuset(hierarchy.mount_point, directory));
+  }
+  if (hierarchy.v2) enable_watched(hierarchy, directory);
+  return {};
+}
+
+// The init of a creation that was killed is on its way out; others' processes stay.
+bool remove_when_empty(const std::string& directory) {
+  constexpr std::chrono::milliseconds kStep{2};
+  for (std::chrono::milliseconds waited{0}; waited < std::chrono::seconds(1); waited += kStep) {
+    if (rmdir(directory.c_str()) == 0) return true;
+    if (errno != EBUSY) return false;
+    std::this_thread::sleep_for(kStep);
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<Cgroup> Cgroup::create(const Layout& layout, const std::string& cgroups_path,
+                              const std::string& id, Driver driver) {
+  TRY(check_driver(driver, cgroups_path));
+  const std::string clean = TRY(clean_path(cgroups_path.empty() ? "/trivet-" + id : cgroups_path));
+  Paths paths;
+  paths.mode = layout.mode;
+  Rollback rollback;
+  for (const Hierarchy& hierarchy : layout.hierarchies) {
+    const std::string directory = directory_in(hierarchy, cgroups_path, clean);
+    for (const std::string& controller : hierarchy.controllers) {
+      paths.by_controller[controller] = directory;
+    }
+    if (hierarchy.v2) paths.by_controller["unified"] = directory;
+    if (hierarchy.v2 && layout.mode == Mode::kHybrid) continue;
+    auto made = create_in(hierarchy, directory, rollback);
+    if (!made) return std::unexpected(rollback.fail(std::move(made).error()));
+    paths.directories.push_back(directory);
+  }
+  rollback.commit();
+  Cgroup cgroup(std::move(paths));
+  cgroup.created_ = true;
+  return cgroup;
+}
+
+void Cgroup::remove_unused(const Layout& layout, const std::string& cgroups_path,
+                           const std::string& id) {
+  const auto clean = clean_path(cgroups_path.empty() ? "/trivet-" + id : cgroups_path);
+  if (!clean) return;
+  for (const Hierarchy& hierarchy : layout.hierarchies) {
+    const std::string directory = directory_in(hierarchy, cgroups_path, *clean);
+    if (remove_when_empty(directory)) remove_marked_parents(directory);
+  }
+}
+
+Cgroup Cgroup::attach(Paths paths) {
+  return Cgroup(std::move(paths));
+}
+
+std::string Cgroup::directory_of(const std::string& controller) const {
+  const auto found = paths_.by_controller.find(controller);
+  return found == paths_.by_controller.end() ? std::string() : found->second;
+}
+
+Result<std::vector<UniqueFd>> Cgroup::open_join_fds() const {
+  const std::string unified = directory_of("unified");
+  std::vector<UniqueFd> fds;
+  for (const std::string& directory : paths_.directories) {
+    const char* file = directory == unified ? "/cgroup.procs" : "/tasks";
+    fds.push_back(TRY(open_file(directory + file, O_WRONLY)));
+  }
+  return fds;
+}
+
+Result<UniqueFd> Cgroup::v2_directory_fd() const {
+  if (paths_.mode != Mode::kV2 || paths_.directories.empty()) return UniqueFd();
+  return open_file(paths_.directories.front(), O_PATH | O_DIRECTORY);
+}
+
+Result<> Cgroup::add_process(pid_t pid) const {
+  for (const std::string& directory : paths_.directories) {
+    TRY(write_control(directory, "cgroup.procs", fmt::format("{}", pid)));
+  }
+  return {};
+}
+
+// The hierarchies are emptied in one go, by rmdir alone when the container has ended by itself.
+Result<> Cgroup::remove() const {
+  for (const std::string& directory : paths_.directories) {
+    auto removed = remove_directories(directory);
+    if (!removed && removed.error().errnum() == EBUSY) {
+      TRY(kill_all());
+      // A killed process leaves its cgroups a moment after it has left cgroup.procs.
+      (void)TRY(poll_until(kRemoveTimeout, [&]() -> Result<bool> {
+        removed = remove_directories(directory);
+        return removed.has_value() || removed.error().errnum() != EBUSY;
+      }));
+    }
+    if (!removed) return removed;
+    remove_marked_parents(directory);
+  }
+  return {};
+}
+
+}  // namespace trivet::cgroup

@@ -1,0 +1,199 @@
+#include "monitor/control.h"
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <fcntl.h>
+#include <mutex>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+#include "base/fs.h"
+
+namespace trivet::monitor {
+
+namespace {
+
+// Small: those that only ask get no output.
+using Buffer = std::array<char, 4096>;
+
+// A monitor that goes in the middle of the conversation is one that is not there.
+Error lost(Error error) {
+  const bool gone = error.errnum() == EPIPE || error.errnum() == ECONNRESET;
+  return gone ? std::move(error).with_code(ErrorCode::kNotFound) : std::move(error);
+}
+
+// Sends a request and waits for its answer; the exit code when that is the answer.
+Result<std::optional<int>> ask(const Directories& directories, const std::string& id,
+                               const std::string& frame) {
+  const UniqueFd fd = TRY(connect_to_monitor(directories, id));
+  if (auto sent = send_frame(fd.get(), frame); !sent) {
+    return std::unexpected(lost(std::move(sent).error()));
+  }
+  Buffer buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  auto answer = receive_frame(fd.get(), buffer.data(), buffer.size());
+  if (!answer) return std::unexpected(lost(std::move(answer).error()));
+  const auto& message = *answer;
+  if (!message)
+    return fail(ErrorCode::kNotFound, "the container's monitor ended without an answer");
+  if (message->type == Frame::kError) return std::unexpected(read_error(message->payload));
+  if (message->type == Frame::kExit) return TRY(read_number(message->payload));
+  return std::nullopt;
+}
+
+// What remains until the deadline, for poll(2).
+class Deadline {
+ public:
+  explicit Deadline(std::optional<std::chrono::milliseconds> timeout) {
+    if (timeout) end_ = Clock::now() + *timeout;
+  }
+  [[nodiscard]] int left() const {
+    if (!end_) return -1;
+    constexpr int64_t kLongest = 1 << 30;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*end_ - Clock::now()).count();
+    return static_cast<int>(std::clamp<int64_t>(left, 0, kLongest));
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::optional<Clock::time_point> end_;
+};
+
+// Two descriptors of ours under the numbers that the monitor is told; no others but 0, 1 and 2.
+struct Inherited {
+  int sync = -1;
+  int attach = -1;
+};
+constexpr int kSyncNumber = 3;
+constexpr int kAttachNumber = 4;
+
+Result<pid_t> spawn_program(const std::vector<std::string>& argv, const Inherited& inherited) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, inherited.sync, kSyncNumber);
+  if (inherited.attach >= 0) {
+    posix_spawn_file_actions_adddup2(&actions, inherited.attach, kAttachNumber);
+  }
+  posix_spawn_file_actions_addclosefrom_np(&actions, inherited.attach >= 0 ? 5 : 4);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t set;
+  sigemptyset(&set);
+  posix_spawnattr_setsigmask(&attributes, &set);
+  sigfillset(&set);
+  posix_spawnattr_setsigdefault(&attributes, &set);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+  std::vector<char*> pointers;
+  for (const std::string& arg : argv) pointers.push_back(const_cast<char*>(arg.c_str()));
+  pointers.push_back(nullptr);
+  pid_t pid = -1;
+  const int failure =
+      posix_spawn(&pid, pointers[0], &actions, &attributes, pointers.data(), environ);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failure != 0) {
+    return std::unexpected(Error::from_errno(failure, fmt::format("run \"{}\"", argv[0])));
+  }
+  return pid;
+}
+
+// Monitors outlive most callers; one that lives longer must not collect their zombies.
+void reap_finished(pid_t started) {
+  static std::mutex mutex;
+  static std::vector<pid_t> children;
+  const std::scoped_lock lock(mutex);
+  std::erase_if(children, [](pid_t pid) { return waitpid(pid, nullptr, WNOHANG) != 0; });
+  children.push_back(started);
+}
+
+// Above the numbers that posix_spawn replaces.
+Result<UniqueFd> lift(int fd) {
+  UniqueFd lifted(fcntl(fd, F_DUPFD_CLOEXEC, kAttachNumber + 1));
+  if (!lifted) return fail_errno("fcntl F_DUPFD_CLOEXEC");
+  return lifted;
+}
+
+}  // namespace
+
+Result<int> request_stop(const Directories& directories, const std::string& id,
+                         const StopRequest& request) {
+  const auto code = TRY(ask(directories, id, make_frame(request)));
+  if (!code) return fail(ErrorCode::kCorrupt, "the monitor gave no exit code");
+  return *code;
+}
+
+Result<> request_signal(const Directories& directories, const std::string& id, int signal) {
+  TRY(ask(directories, id, make_frame(Frame::kSignal, signal)));
+  return {};
+}
+
+Result<> request_pause(const Directories& directories, const std::string& id) {
+  TRY(ask(directories, id, make_frame(Frame::kPause)));
+  return {};
+}
+
+Result<> request_resume(const Directories& directories, const std::string& id) {
+  TRY(ask(directories, id, make_frame(Frame::kResume)));
+  return {};
+}
+
+Result<UniqueFd> watch_container(const Directories& directories, const std::string& id) {
+  return connect_to_monitor(directories, id);
+}
+
+Result<std::optional<int>> wait_for_exit(const Directories& directories, const std::string& id,
+                                         std::optional<std::chrono::milliseconds> timeout) {
+  const UniqueFd fd = TRY(connect_to_monitor(directories, id));
+  const Deadline deadline(timeout);
+  Buffer buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  for (;;) {
+    pollfd ready{.fd = fd.get(), .events = POLLIN, .revents = 0};
+    const int count = ::poll(&ready, 1, deadline.left());
+    if (count == 0) return std::nullopt;
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail_errno("poll");
+    const auto message = TRY(receive_frame(fd.get(), buffer.data(), buffer.size()));
+    if (!message) return fail(ErrorCode::kSystem, "the container's monitor has gone");
+    if (message->type == Frame::kExit) return TRY(read_number(message->payload));
+  }
+}
+
+Result<MonitorStarting> spawn_monitor(const MonitorStart& start) {
+  std::array<int, 2> fds{};
+  if (pipe2(fds.data(), O_CLOEXEC) != 0) return fail_errno("pipe");
+  UniqueFd sync(fds[0]);
+  const UniqueFd theirs(fds[1]);
+  const UniqueFd sync_end = TRY(lift(theirs.get()));
+  std::vector<std::string> argv{start.program,
+                                "--data",
+                                start.directories.data,
+                                "--state",
+                                start.directories.state,
+                                "--id",
+                                start.id,
+                                "--sync-fd",
+                                fmt::format("{}", kSyncNumber)};
+  UniqueFd attach_end;
+  if (start.attach_fd >= 0) {
+    attach_end = TRY(lift(start.attach_fd));
+    argv.insert(argv.end(), {"--attach-fd", fmt::format("{}", kAttachNumber)});
+  }
+  const pid_t pid = TRY(spawn_program(argv, {.sync = sync_end.get(), .attach = attach_end.get()}));
+  reap_finished(pid);
+  return MonitorStarting(std::move(sync));
+}
+
+Result<pid_t> MonitorStarting::wait() {
+  return parse_started(TRY(read_fd(sync_.get(), "the monitor's answer")));
+}
+
+Result<pid_t> start_monitor(const MonitorStart& start) {
+  MonitorStarting starting = TRY(spawn_monitor(start));
+  return starting.wait();
+}
+
+}  // namespace trivet::monitor

@@ -1,0 +1,51 @@
+// What the library asks a monitor for. All need a living monitor: kNotFound otherwise.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "monitor/attach.h"
+
+namespace trivet::monitor {
+
+// Sends the stop signal, then SIGKILL after the grace; returns the exit code once the container has
+// ended and the monitor has cleaned up.
+Result<int> request_stop(const Directories& directories, const std::string& id,
+                         const StopRequest& request);
+Result<> request_signal(const Directories& directories, const std::string& id, int signal);
+Result<> request_pause(const Directories& directories, const std::string& id);
+Result<> request_resume(const Directories& directories, const std::string& id);
+
+// Waits until it has ended for good; the exit code, or nothing when the timeout passed first.
+Result<std::optional<int>> wait_for_exit(const Directories& directories, const std::string& id,
+                                         std::optional<std::chrono::milliseconds> timeout);
+
+// A descriptor that becomes readable when the container has ended for good: LogQuery::end_fd.
+Result<UniqueFd> watch_container(const Directories& directories, const std::string& id);
+
+// Starts the program trivet-monitor for a container that has none and waits until its program runs.
+// `attach_fd` (or -1) is the monitor's end of make_attach_pair(). Errors are those of the start.
+struct MonitorStart {
+  Directories directories;
+  std::string id;
+  std::string program;  // of trivet-monitor: find_companion("trivet-monitor")
+  int attach_fd = -1;
+};
+Result<pid_t> start_monitor(const MonitorStart& start);
+
+// The same in two steps: other work can go on in between.
+class MonitorStarting {
+ public:
+  explicit MonitorStarting(UniqueFd sync) : sync_(std::move(sync)) {}
+  // Until the program runs: the pid of the init.
+  Result<pid_t> wait();
+
+ private:
+  UniqueFd sync_;
+};
+Result<MonitorStarting> spawn_monitor(const MonitorStart& start);
+
+}  // namespace trivet::monitor

@@ -1,0 +1,57 @@
+// The loop of the monitor: descriptors through epoll(7), and a few named deadlines. One thread.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <sys/epoll.h>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace trivet::monitor {
+
+class EventLoop {
+ public:
+  using Clock = std::chrono::steady_clock;
+  using Handler = std::function<void(uint32_t events)>;
+
+  enum class Timer { kTimeout, kGrace, kDrain, kRestart, kTrim };
+
+  static Result<EventLoop> create();
+
+  // Calls `handler` whenever one of `events` (EPOLLIN, …) is there, until forget(). A handler may
+  // watch and forget anything, itself included.
+  Result<> watch(int fd, uint32_t events, Handler handler);
+  Result<> change(int fd, uint32_t events);
+  void forget(int fd);
+
+  // One deadline for each name; setting it again replaces it.
+  void set_timer(Timer timer, std::chrono::milliseconds delay, std::function<void()> action);
+  void clear_timer(Timer timer) { deadlines_.at(static_cast<size_t>(timer)).reset(); }
+
+  // Until stop() is called by a handler.
+  Result<> run();
+  void stop() { stopped_ = true; }
+
+ private:
+  struct Deadline {
+    Clock::time_point time;
+    std::function<void()> action;
+  };
+
+  explicit EventLoop(UniqueFd epoll) : epoll_(std::move(epoll)) {}
+  [[nodiscard]] int next_timeout() const;
+  void run_timers();
+
+  UniqueFd epoll_;
+  std::map<int, std::shared_ptr<Handler>> handlers_;
+  std::array<std::optional<Deadline>, 5> deadlines_;
+  bool stopped_ = false;
+};
+
+}  // namespace trivet::monitor

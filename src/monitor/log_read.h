@@ -1,0 +1,71 @@
+// Inside of module monitor: the parts of the log reader.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "monitor/log_file.h"
+
+namespace trivet::monitor {
+
+// Joins the records of each stream to lines.
+class LineJoiner {
+ public:
+  using Sink = std::function<void(const LogLine&)>;
+  explicit LineJoiner(Sink sink) : sink_(std::move(sink)) {}
+
+  // A line of the log without its newline; malformed ones (a torn write of a full disk) are
+  // skipped.
+  void add(std::string_view line);
+  // Hands out what has no line end.
+  void finish();
+
+ private:
+  void emit(LogLine& line, bool partial);
+
+  Sink sink_;
+  LogLine pending_[2]{{.stream = Stream::kStdout}, {.stream = Stream::kStderr}};
+};
+
+// Reads one file of the log from where it was left to its present end, a whole record at a time.
+class LogFile {
+ public:
+  LogFile(UniqueFd fd, uint64_t offset) : fd_(std::move(fd)), offset_(offset) {}
+
+  Result<> read_on(const std::function<void(std::string_view)>& take);
+  // The inode number, which rename keeps.
+  [[nodiscard]] uint64_t inode() const;
+
+ private:
+  UniqueFd fd_;
+  uint64_t offset_ = 0;
+  std::string rest_;  // the beginning of a record
+};
+
+// The files of the log, oldest first, each where reading is to start for the last `tail` lines (all
+// without). They are open: a rotation does not matter any more.
+Result<std::vector<LogFile>> open_logs(int directory_fd, std::optional<uint64_t> tail);
+
+// Opens log (0) or log.N; kNotFound-like ENOENT errors stay recognisable by errnum().
+Result<UniqueFd> open_log(int directory_fd, int number);
+
+// Goes on after the newest file until `query.end_fd` or `query.stop` says so.
+class LogFollower {
+ public:
+  LogFollower(int directory_fd, const LogQuery& query, std::function<void(std::string_view)> take)
+      : directory_fd_(directory_fd), query_(query), take_(std::move(take)) {}
+  Result<> run(LogFile current);
+
+ private:
+  Result<bool> advance(LogFile& current);
+  Result<> catch_up(LogFile& current);
+  Result<bool> wait(int inotify_fd, int stop_fd);
+
+  int directory_fd_;
+  const LogQuery& query_;
+  std::function<void(std::string_view)> take_;
+};
+
+}  // namespace trivet::monitor

@@ -1,0 +1,63 @@
+// trivet-monitor: started by the library, never by hand. See monitor.h.
+#include <cstdio>
+#include <fcntl.h>
+#include <malloc.h>
+#include <map>
+#include <string>
+
+#include "base/text.h"
+#include "monitor/monitor.h"
+
+namespace {
+
+using trivet::ErrorCode;
+using trivet::Result;
+using trivet::UniqueFd;
+
+// An inherited descriptor, from now on ours alone.
+Result<UniqueFd> take_fd(const std::string& text) {
+  if (text.empty()) return UniqueFd();
+  UniqueFd fd(static_cast<int>(TRY(trivet::parse_int(text))));
+  if (fcntl(fd.get(), F_SETFD, FD_CLOEXEC) != 0) {
+    return trivet::fail_errno("fcntl F_SETFD {}", fd.get());
+  }
+  return fd;
+}
+
+Result<trivet::monitor::MonitorOptions> parse_arguments(int argc, char** argv) {
+  std::map<std::string, std::string> values{
+      {"--data", ""}, {"--state", ""}, {"--id", ""}, {"--sync-fd", ""}, {"--attach-fd", ""}};
+  for (int i = 1; i < argc; i += 2) {
+    const auto found = values.find(argv[i]);
+    if (found == values.end() || i + 1 == argc) {
+      return trivet::fail(ErrorCode::kInvalidArgument, "unknown or incomplete option \"{}\"",
+                          argv[i]);
+    }
+    found->second = argv[i + 1];
+  }
+  if (values["--data"].empty() || values["--state"].empty() || values["--id"].empty()) {
+    return trivet::fail(ErrorCode::kInvalidArgument, "--data, --state and --id are needed");
+  }
+  trivet::monitor::MonitorOptions options{
+      .directories = {.data = values["--data"], .state = values["--state"]}, .id = values["--id"]};
+  options.sync = TRY(take_fd(values["--sync-fd"]));
+  options.attach = TRY(take_fd(values["--attach-fd"]));
+  return options;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // One thread that lives long and does little: give memory back early.
+  constexpr int kKeep = 64 << 10;
+  mallopt(M_ARENA_MAX, 1);
+  mallopt(M_TRIM_THRESHOLD, kKeep);
+  mallopt(M_MMAP_THRESHOLD, kKeep);
+  auto options = parse_arguments(argc, argv);
+  if (!options) {
+    std::fprintf(stderr, "trivet-monitor: %s\nIt is started by trivet, not by hand.\n",
+                 options.error().message().c_str());
+    return 2;
+  }
+  return trivet::monitor::Monitor::run(std::move(*options)) ? 0 : 1;
+}

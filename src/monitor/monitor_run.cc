@@ -1,0 +1,351 @@
+// The container's life under its monitor: start, output, end, restart.
+#include <array>
+#include <csignal>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/rollback.h"
+#include "monitor/attach.h"
+#include "monitor/memory.h"
+#include "monitor/monitor.h"
+#include "monitor/restart.h"
+#include "monitor/terminal.h"
+
+namespace trivet::monitor {
+
+namespace {
+
+using Timer = EventLoop::Timer;
+
+// A frame's type byte and the data behind it, so that what was read is sent without a copy.
+struct OutputBuffer {
+  char type = 0;
+  std::array<char, kMaxPayload> data;
+};
+static_assert(sizeof(OutputBuffer) == kMaxFrame);
+
+OutputBuffer& output_buffer() {
+  static OutputBuffer buffer;
+  return buffer;
+}
+
+struct Pipe {
+  UniqueFd read_end;
+  UniqueFd write_end;
+};
+
+Result<Pipe> make_pipe() {
+  std::array<int, 2> fds{};
+  if (pipe2(fds.data(), O_CLOEXEC) != 0) return fail_errno("pipe");
+  return Pipe{.read_end = UniqueFd(fds[0]), .write_end = UniqueFd(fds[1])};
+}
+
+Result<> set_nonblocking(int fd) {
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+    return fail_errno("fcntl O_NONBLOCK");
+  return {};
+}
+
+// The container's ends of its three streams.
+struct ChildStreams {
+  UniqueFd in;
+  UniqueFd out;
+  UniqueFd err;
+};
+
+// A pipe for output: our end does not block and holds more, so that both sides switch less often.
+Result<Pipe> make_output_pipe() {
+  constexpr int kPipeSize = 256 << 10;
+  Pipe pipe = TRY(make_pipe());
+  TRY(set_nonblocking(pipe.read_end.get()));
+  (void)fcntl(pipe.read_end.get(), F_SETPIPE_SZ, kPipeSize);
+  return pipe;
+}
+
+// Pipes, or /dev/null where there is nothing to be carried: with a terminal the engine makes the
+// pty.
+Result<ChildStreams> make_streams(const Record& record, UniqueFd& to_stdin, UniqueFd& from_stdout,
+                                  UniqueFd& from_stderr) {
+  ChildStreams streams;
+  if (record.interactive && !record.terminal) {
+    Pipe in = TRY(make_pipe());
+    TRY(set_nonblocking(in.write_end.get()));
+    to_stdin = std::move(in.write_end);
+    streams.in = std::move(in.read_end);
+  } else {
+    streams.in = TRY(open_file("/dev/null", O_RDONLY));
+  }
+  if (record.terminal) {
+    streams.out = TRY(open_file("/dev/null", O_WRONLY));
+    streams.err = TRY(open_file("/dev/null", O_WRONLY));
+    return streams;
+  }
+  Pipe out = TRY(make_output_pipe());
+  Pipe err = TRY(make_output_pipe());
+  from_stdout = std::move(out.read_end);
+  from_stderr = std::move(err.read_end);
+  streams.out = std::move(out.write_end);
+  streams.err = std::move(err.write_end);
+  return streams;
+}
+
+}  // namespace
+
+// Creates the container and its network side by side, then lets the program run.
+Result<> Monitor::start() {
+  Life life;
+  auto created = create_container(life);
+  if (!created) {
+    if (life.container) {
+      if (auto removed = life.container->remove(container::Container::Force::kYes); !removed) {
+        created = std::unexpected(std::move(created.error()).note(removed.error()));
+      }
+    }
+    if (life.pasta) (void)net::stop_pasta(*life.pasta);
+    return created;
+  }
+  life.begun = EventLoop::Clock::now();
+  life_ = std::move(life);
+  status_.phase = Phase::kRunning;
+  status_.init = life_->container->init();
+  status_.pasta = life_->pasta.value_or(ProcessId{});
+  status_.started = std::chrono::system_clock::now();
+  status_.finished.reset();
+  status_.oom_killed = false;
+  status_.error.clear();
+  save_status();
+  return watch_life();
+}
+
+Result<> Monitor::create_container(Life& life) {
+  const std::string bundle = options_.directories.container(options_.id);
+  const std::string config = TRY(read_file(bundle + "/config.json"));
+  const oci::Spec spec = TRY_IN(oci::parse_spec(config), "config.json");
+  const ChildStreams streams =
+      TRY(make_streams(record_, life.to_stdin, life.from_stdout, life.from_stderr));
+  std::optional<net::PastaStart> pasta;
+  container::CreateOptions create{.state_root = options_.directories.engine(),
+                                  .id = options_.id,
+                                  .bundle = bundle,
+                                  .overlay = record_.overlay,
+                                  .stdio = {.stdin_fd = streams.in.get(),
+                                            .stdout_fd = streams.out.get(),
+                                            .stderr_fd = streams.err.get()},
+                                  .seccomp_cache = options_.directories.data + "/seccomp",
+                                  .config_json = config,
+                                  .start_by = container::CreateOptions::StartBy::kCreator};
+  if (record_.network == net::Mode::kPasta) {
+    create.on_namespaces = [&](pid_t pid) -> Result<> {
+      pasta.emplace(TRY(net::spawn_pasta(pid, {.ports = record_.ports})));
+      return {};
+    };
+  }
+  life.container = TRY(container::Container::create(spec, create));
+  if (pasta) life.pasta = TRY(pasta->wait());
+  if (record_.terminal) TRY(take_terminal(life));
+  return life.container->start();
+}
+
+Result<> Monitor::take_terminal(Life& life) {
+  life.from_stdout = life.container->take_console();
+  TRY(set_nonblocking(life.from_stdout.get()));
+  life.to_stdin = UniqueFd(fcntl(life.from_stdout.get(), F_DUPFD_CLOEXEC, 0));
+  if (!life.to_stdin) return fail_errno("fcntl F_DUPFD_CLOEXEC");
+  if (window_) TRY(set_terminal_size(life.from_stdout.get(), *window_));
+  return {};
+}
+
+Result<> Monitor::watch_life() {
+  TRY(loop_.watch(life_->container->init_pidfd(), EPOLLIN, [this](uint32_t) { init_ended(); }));
+  life_->output_paused = true;
+  resume_output();
+  write_input();
+  // Most containers that live longer than this live much longer.
+  constexpr std::chrono::milliseconds kSettled{500};
+  loop_.set_timer(Timer::kTrim, kSettled, give_memory_back);
+  return {};
+}
+
+void Monitor::resume_output() {
+  if (!life_ || !life_->output_paused || foreground_waits()) return;
+  life_->output_paused = false;
+  for (const auto& [fd, stream] : {std::pair(life_->from_stdout.get(), Stream::kStdout),
+                                   std::pair(life_->from_stderr.get(), Stream::kStderr)}) {
+    if (fd < 0) continue;
+    (void)loop_.watch(fd, EPOLLIN, [this, which = stream](uint32_t) { handle_output(which); });
+  }
+}
+
+// Taken out of the loop altogether: a pipe without writers is always "ready".
+void Monitor::pause_output() {
+  if (life_->output_paused) return;
+  life_->output_paused = true;
+  loop_.forget(life_->from_stdout.get());
+  loop_.forget(life_->from_stderr.get());
+}
+
+void Monitor::handle_output(Stream stream) {
+  UniqueFd& from = stream == Stream::kStdout ? life_->from_stdout : life_->from_stderr;
+  if (!read_output(from, stream)) {
+    loop_.forget(from.get());
+    from.reset();
+    finish_if_drained();
+    return;
+  }
+  if (foreground_waits()) pause_output();
+}
+
+// One read, one write to the log, one send to each client. False at the end.
+bool Monitor::read_output(UniqueFd& from, Stream stream) {
+  OutputBuffer& buffer = output_buffer();
+  const ssize_t count = ::read(from.get(), buffer.data.data(), buffer.data.size());
+  if (count < 0) return errno == EAGAIN || errno == EINTR;
+  if (count == 0) return false;
+  const auto length = static_cast<size_t>(count);
+  const auto now = std::chrono::system_clock::now();
+  if (auto logged = log_->append(stream, {buffer.data.data(), length}, now);
+      !logged && status_.error.empty()) {
+    status_.error = "log: " + logged.error().message();
+  }
+  buffer.type = static_cast<char>(stream == Stream::kStdout ? Frame::kStdout : Frame::kStderr);
+  broadcast({&buffer.type, length + 1}, true);
+  return true;
+}
+
+void Monitor::init_ended() {
+  loop_.forget(life_->container->init_pidfd());
+  life_->exit_code = reap_child(life_->container->init_pidfd()).value_or(255);
+  life_->init_ended = true;
+  loop_.clear_timer(Timer::kGrace);
+  // Without waiting: it takes a while to go, and what else there is to do does not need it.
+  if (life_->pasta) (void)net::stop_pasta(*life_->pasta, net::StopWait::kAsync);
+  reap_strays();
+  drain_for(std::chrono::milliseconds(2000));
+  finish_if_drained();
+}
+
+// With a pid namespace of its own all its processes are gone, and the pipes are at their end.
+// Otherwise one that was left behind may keep them open: then they are given up.
+void Monitor::drain_for(std::chrono::milliseconds patience) {
+  loop_.set_timer(Timer::kDrain, patience, [this, patience] {
+    if (foreground_waits()) return drain_for(patience);  // there is more to read
+    pause_output();
+    life_->from_stdout.reset();
+    life_->from_stderr.reset();
+    finish_if_drained();
+  });
+}
+
+void Monitor::finish_if_drained() {
+  if (life_ && life_->init_ended && !life_->from_stdout && !life_->from_stderr) end_life();
+}
+
+void Monitor::end_life() {
+  loop_.clear_timer(Timer::kDrain);
+  close_input();
+  Life ended = std::move(*life_);
+  life_.reset();
+  if (const cgroup::Cgroup* cgroup = ended.container->cgroup()) {
+    status_.oom_killed = cgroup->oom_kills().value_or(0) > 0;
+  }
+  auto removed = ended.container->remove(container::Container::Force::kYes);
+  if (!removed) status_.error = removed.error().message();
+  if (ended.pasta) {
+    // The published ports must be free again before anybody hears of the end.
+    if (!record_.ports.empty()) (void)net::stop_pasta(*ended.pasta);
+    strays_ = {*ended.pasta};
+  }
+  status_.exit_code = timed_out_ ? 124 : ended.exit_code;
+  status_.finished = std::chrono::system_clock::now();
+  status_.init = {};
+  status_.pasta = {};
+  restart_or_stop(ended);
+}
+
+void Monitor::restart_or_stop(const Life& ended) {
+  const bool again = should_restart(record_.restart, record_.restart_retries,
+                                    {.exit_code = status_.exit_code,
+                                     .restarts = status_.restart_count,
+                                     .stopped_by_user = status_.stopped_by_user,
+                                     .timed_out = timed_out_});
+  if (!again) {
+    status_.phase = Phase::kExited;
+    return loop_.stop();
+  }
+  const auto ran_for =
+      std::chrono::duration_cast<std::chrono::milliseconds>(EventLoop::Clock::now() - ended.begun);
+  backoff_ = next_backoff(backoff_, ran_for);
+  status_.phase = Phase::kRestarting;
+  save_status();
+  loop_.set_timer(Timer::kRestart, backoff_, [this] { relaunch(); });
+}
+
+void Monitor::relaunch() {
+  ++status_.restart_count;
+  auto started = start();
+  if (started) return;
+  status_.phase = Phase::kExited;
+  status_.error = started.error().message();
+  status_.exit_code = exit_code_for(started.error());
+  status_.finished = std::chrono::system_clock::now();
+  loop_.stop();
+}
+
+Result<> Monitor::request_stop(int signal, std::optional<std::chrono::milliseconds> grace) {
+  status_.stopped_by_user = !timed_out_;
+  if (!life_) {  // between two starts
+    status_.phase = Phase::kExited;
+    loop_.clear_timer(Timer::kRestart);
+    loop_.stop();
+    return {};
+  }
+  if (life_->init_ended) return {};
+  const auto patience = grace.value_or(std::chrono::milliseconds(record_.stop_timeout_ms));
+  if (patience.count() == 0) {
+    kill_everything();
+    return {};
+  }
+  if (status_.phase == Phase::kPaused) TRY(resume());
+  TRY(life_->container->kill(signal == 0 ? record_.stop_signal : signal));
+  loop_.set_timer(Timer::kGrace, patience, [this] { kill_everything(); });
+  return {};
+}
+
+void Monitor::kill_everything() {
+  if (!life_ || life_->init_ended) return;
+  (void)life_->container->kill(SIGKILL);
+}
+
+Result<> Monitor::forward_signal(int signal) {
+  if (!life_ || life_->init_ended) {
+    return fail(ErrorCode::kWrongState, "the container is not running");
+  }
+  // Whoever ends it by hand does not want it back.
+  if (signal == SIGKILL || signal == record_.stop_signal) status_.stopped_by_user = true;
+  return life_->container->kill(signal);
+}
+
+Result<> Monitor::pause() {
+  if (!life_ || status_.phase != Phase::kRunning) {
+    return fail(ErrorCode::kWrongState, "the container is {}, not running",
+                phase_name(status_.phase));
+  }
+  TRY(life_->container->pause());
+  status_.phase = Phase::kPaused;
+  return write_status(options_.directories, options_.id, status_);
+}
+
+Result<> Monitor::resume() {
+  if (!life_ || status_.phase != Phase::kPaused) {
+    return fail(ErrorCode::kWrongState, "the container is {}, not paused",
+                phase_name(status_.phase));
+  }
+  TRY(life_->container->resume());
+  status_.phase = Phase::kRunning;
+  return write_status(options_.directories, options_.id, status_);
+}
+
+}  // namespace trivet::monitor

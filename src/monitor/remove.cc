@@ -1,0 +1,117 @@
+// Who lives, and how everything of a container goes.
+#include <array>
+#include <csignal>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <climits>
+
+#include "base/fs.h"
+#include "monitor/record.h"
+#include "monitor/traces.h"
+
+namespace trivet::monitor {
+
+namespace {
+
+// An open file description lock: asking about it has no effect on it, unlike flock(2), so a look
+// can't make a monitor fail that is just starting.
+struct flock whole_file() {
+  struct flock lock{};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return lock;
+}
+
+// What the engine still has: its init, its cgroup, its directory.
+Result<> remove_engine_state(const Directories& directories, const std::string& id) {
+  return container::Container::force_remove(directories.engine(), id);
+}
+
+Result<> kill_init(const ProcessId& init) {
+  if (init.pid <= 0) return {};
+  const auto pidfd = open_pidfd(init);
+  if (!pidfd) return {};
+  TRY_IN(send_signal(pidfd->get(), SIGKILL), "kill process {}", init.pid);
+  constexpr std::chrono::seconds kPatience{10};
+  if (!TRY(wait_pidfd(pidfd->get(), kPatience))) {
+    return fail(ErrorCode::kTimeout, "process {} does not end after SIGKILL", init.pid);
+  }
+  return {};
+}
+
+Result<> release_name(const Directories& directories, const Record& record) {
+  if (record.name.empty()) return {};
+  const std::string path = directories.data + "/names/" + record.name;
+  std::array<char, PATH_MAX> target{};
+  const ssize_t length = readlink(path.c_str(), target.data(), target.size());
+  if (length < 0 && errno == ENOENT) return {};
+  if (length < 0) return fail_errno("readlink \"{}\"", path);
+  // Another container may have the name by now.
+  if (std::string_view(target.data(), static_cast<size_t>(length)) != record.id) return {};
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno("unlink \"{}\"", path);
+  return {};
+}
+
+// The first failure; the others become notes on it.
+class Failures {
+ public:
+  void add(Result<> result) {
+    if (result) return;
+    if (first_) {
+      first_ = std::move(*first_).note(result.error());
+    } else {
+      first_ = std::move(result.error());
+    }
+  }
+  Result<> result() && {
+    if (first_) return std::unexpected(*std::move(first_));
+    return {};
+  }
+
+ private:
+  std::optional<Error> first_;
+};
+
+}  // namespace
+
+Result<UniqueFd> take_lock(const std::string& runtime_directory) {
+  UniqueFd fd = TRY(open_file(runtime_directory + "/lock", O_RDWR | O_CREAT, 0600));
+  struct flock lock = whole_file();
+  if (fcntl(fd.get(), F_OFD_SETLK, &lock) == 0) return fd;
+  if (errno == EAGAIN || errno == EACCES) {
+    return fail(ErrorCode::kAlreadyExists, "the container has a monitor already");
+  }
+  return fail_errno("lock \"{}/lock\"", runtime_directory);
+}
+
+bool monitor_alive(const Directories& directories, const std::string& id) {
+  const auto fd = open_file(directories.runtime(id) + "/lock", O_RDWR);
+  if (!fd) return false;
+  struct flock lock = whole_file();
+  return fcntl(fd->get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+Result<> remove_container(const Directories& directories, const Record& record) {
+  const auto status = read_status(directories, record.id);
+  TRY(remove_engine_state(directories, record.id));
+  if (status) {
+    TRY(kill_init(status->init));
+    TRY(net::stop_pasta(status->pasta));
+  }
+  return remove_traces(directories, record);
+}
+
+Result<> remove_traces(const Directories& directories, const Record& record) {
+  Failures failures;
+  for (const std::string& volume : record.anonymous_volumes) {
+    failures.add(remove_tree(AT_FDCWD, directories.data + "/volumes/" + volume));
+  }
+  failures.add(release_name(directories, record));
+  failures.add(remove_tree(AT_FDCWD, directories.runtime(record.id)));
+  // Last: as long as the record is there, the removal can be repeated.
+  failures.add(remove_tree(AT_FDCWD, directories.container(record.id)));
+  return std::move(failures).result();
+}
+
+}  // namespace trivet::monitor

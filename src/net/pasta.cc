@@ -1,0 +1,221 @@
+// pasta(1) as a foreground child: its --pid is a pipe, so that the pid it writes once it is ready
+// wakes us up, and nothing has to be found out about a daemon. Its descriptors 0, 1 and 2 are the
+// namespace, that pipe and its messages: newer versions close all others at once.
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/text.h"
+#include "net/network.h"
+#include "net/routes.h"
+
+namespace trivet::net {
+
+namespace {
+
+struct Pipe {
+  UniqueFd read_end;
+  UniqueFd write_end;
+};
+
+Result<Pipe> make_pipe() {
+  std::array<int, 2> fds{};
+  if (pipe2(fds.data(), O_CLOEXEC) != 0) return fail_errno("pipe");
+  return Pipe{.read_end = UniqueFd(fds[0]), .write_end = UniqueFd(fds[1])};
+}
+
+// The variant for this processor is run directly: plain pasta would only execute it, which costs
+// 2 ms.
+Result<std::string> find_pasta() {
+  const char* path = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe)
+  std::vector<std::string> names{"pasta"};
+  if (__builtin_cpu_supports("avx2")) names.insert(names.begin(), "pasta.avx2");
+  for (const std::string& directory :
+       split(path != nullptr && *path != '\0' ? path : "/usr/local/bin:/usr/bin:/bin", ':')) {
+    if (!directory.starts_with('/')) continue;
+    for (const std::string& name : names) {
+      std::string candidate = fmt::format("{}/{}", directory, name);
+      if (access(candidate.c_str(), X_OK) == 0) return candidate;
+    }
+  }
+  return std::unexpected(
+      Error(ErrorCode::kUnsupported,
+            "the network \"pasta\" needs the program pasta, which is not installed")
+          .hint("install the package passt, or use --network none or --network host"));
+}
+
+void add_ports(std::vector<std::string>& argv, const std::vector<PortMapping>& ports,
+               const std::string& protocol, const char* option) {
+  bool any = false;
+  for (const PortMapping& port : ports) {
+    if (port.protocol != protocol) continue;
+    any = true;
+    argv.insert(argv.end(),
+                {option, fmt::format("{}{}{}:{}", port.host_ip, port.host_ip.empty() ? "" : "/",
+                                     port.host_port, port.container_port)});
+  }
+  if (!any) argv.insert(argv.end(), {option, "none"});
+}
+
+std::vector<std::string> pasta_arguments(const std::string& program, const PastaOptions& options) {
+  std::vector<std::string> argv{
+      program,       "--config-net", "--quiet",         "--foreground", "--no-map-gw",
+      "--tcp-ns",    "none",         "--udp-ns",        "none",         "--dns-forward",
+      kDnsForwarder, "--pid",        "/proc/self/fd/1", "--netns",      "/proc/self/fd/0"};
+  // It would become nobody, and then can't enter the namespace.
+  if (geteuid() == 0) argv.insert(argv.end(), {"--runas", "0"});
+  if (!options.log_file.empty()) argv.insert(argv.end(), {"--log-file", options.log_file});
+  add_ports(argv, options.ports, "tcp", "--tcp-ports");
+  add_ports(argv, options.ports, "udp", "--udp-ports");
+  if (host_address().empty()) {
+    // pasta refuses a host without a route unless it gets everything that it would take from there.
+    argv.insert(argv.end(), {"--ipv4-only", "--interface", "lo", "--ns-ifname", "eth0", "--address",
+                             kIsolatedAddress, "--netmask", "24", "--gateway", "169.254.2.2",
+                             "--mac-addr", "02:00:00:00:00:01"});
+  }
+  return argv;
+}
+
+// posix_spawn with the three descriptors, no others, in a session of its own, with all signals as a
+// program expects them (pasta refuses an ignored SIGPIPE).
+Result<pid_t> spawn(const std::vector<std::string>& argv, int in, int out, int err) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
+  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t set;
+  sigemptyset(&set);
+  posix_spawnattr_setsigmask(&attributes, &set);
+  sigfillset(&set);
+  posix_spawnattr_setsigdefault(&attributes, &set);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+  std::vector<char*> pointers;
+  for (const std::string& arg : argv) pointers.push_back(const_cast<char*>(arg.c_str()));
+  pointers.push_back(nullptr);
+  pid_t pid = -1;
+  const int failure =
+      posix_spawn(&pid, pointers[0], &actions, &attributes, pointers.data(), environ);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failure != 0) {
+    return std::unexpected(Error::from_errno(failure, fmt::format("run \"{}\"", argv[0])));
+  }
+  return pid;
+}
+
+// Above the standard descriptors, which posix_spawn replaces one after the other.
+Result<UniqueFd> lift(UniqueFd fd) {
+  if (fd.get() > STDERR_FILENO) return fd;
+  const int lifted = fcntl(fd.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (lifted < 0) return fail_errno("fcntl F_DUPFD_CLOEXEC");
+  return UniqueFd(lifted);
+}
+
+// pasta's own words without its complaints about syslog, in one line.
+std::string join_messages(std::string_view text) {
+  std::vector<std::string> messages;
+  for (const std::string& line : split(text, '\n')) {
+    const std::string_view message = trim(line);
+    if (!message.empty() && message.find("to syslog") == std::string_view::npos) {
+      messages.emplace_back(message);
+    }
+  }
+  return messages.empty() ? "no message" : join(messages, "; ");
+}
+
+void kill_and_reap(int pidfd) {
+  (void)send_signal(pidfd, SIGKILL);
+  (void)reap_child(pidfd);
+}
+
+}  // namespace
+
+Result<PastaStart> spawn_pasta(pid_t pid, const PastaOptions& options) {
+  const std::string program = TRY(find_pasta());
+  // By descriptor: pasta drops the capability to look into another process's /proc/PID/ns.
+  UniqueFd ns_file = TRY(open_file(fmt::format("/proc/{}/ns/net", pid), O_RDONLY | O_CLOEXEC));
+  const UniqueFd netns = TRY(lift(std::move(ns_file)));
+  Pipe ready = TRY(make_pipe());
+  Pipe errors = TRY(make_pipe());
+  const UniqueFd out = TRY(lift(std::move(ready.write_end)));
+  const UniqueFd err = TRY(lift(std::move(errors.write_end)));
+  const std::vector<std::string> argv = pasta_arguments(program, options);
+  const pid_t child = TRY(spawn(argv, netns.get(), out.get(), err.get()));
+  UniqueFd pidfd = TRY(open_pidfd(child));
+  auto process = identify_process(child);
+  if (!process) {
+    kill_and_reap(pidfd.get());
+    return std::unexpected(std::move(process.error()));
+  }
+  return PastaStart(*process, std::move(pidfd), std::move(ready.read_end),
+                    std::move(errors.read_end), options.log_file);
+}
+
+PastaStart::~PastaStart() {
+  if (pidfd_) kill_and_reap(pidfd_.get());
+}
+
+Result<ProcessId> PastaStart::wait(std::chrono::milliseconds timeout) {
+  pollfd poll_fd{.fd = ready_.get(), .events = POLLIN, .revents = 0};
+  int count = 0;
+  do {
+    count = ::poll(&poll_fd, 1, static_cast<int>(timeout.count()));
+  } while (count < 0 && errno == EINTR);
+  if (count == 0) return fail(ErrorCode::kTimeout, "pasta: not ready after {} ms", timeout.count());
+  std::array<char, 32> text{};
+  const ssize_t length = ::read(ready_.get(), text.data(), text.size());
+  if (length <= 0) return failed();
+  pidfd_.reset();  // it is the caller's now
+  return process_;
+}
+
+std::unexpected<Error> PastaStart::failed() {
+  kill_and_reap(pidfd_.get());
+  pidfd_.reset();
+  auto text = log_file_.empty() ? read_fd(errors_.get(), "messages of pasta")
+                                : read_file(log_file_, kReadLimit);
+  return std::unexpected(
+      Error(ErrorCode::kNetwork, fmt::format("pasta: {}", join_messages(text.value_or(""))))
+          .hint("use --network none to run without a network"));
+}
+
+Result<ProcessId> start_pasta(pid_t pid, const PastaOptions& options) {
+  PastaStart start = TRY(spawn_pasta(pid, options));
+  return start.wait();
+}
+
+Result<> stop_pasta(const ProcessId& pasta, StopWait wait) {
+  auto pidfd = open_pidfd(pasta);
+  if (!pidfd) {
+    // A zombie counts as gone, but if it is ours it is still to be reaped.
+    if (const auto found = identify_process(pasta.pid); found && *found == pasta) {
+      (void)::waitpid(pasta.pid, nullptr, WNOHANG);
+    }
+    return {};
+  }
+  // SIGKILL: it keeps nothing that could be lost, and SIGTERM's handler only exits.
+  if (auto sent = send_signal(pidfd->get(), SIGKILL);
+      !sent && sent.error().code() != ErrorCode::kNotFound) {
+    return std::unexpected(std::move(sent.error()).in("stop pasta"));
+  }
+  if (wait == StopWait::kAsync) return {};
+  constexpr std::chrono::seconds kPatience{10};
+  if (!TRY(wait_pidfd(pidfd->get(), kPatience))) {
+    return fail(ErrorCode::kTimeout, "stop pasta: process {} does not end", pasta.pid);
+  }
+  (void)reap_child(pidfd->get());  // ECHILD when it is another's child
+  return {};
+}
+
+}  // namespace trivet::net

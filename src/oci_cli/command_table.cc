@@ -1,0 +1,141 @@
+// Tables: the global options and the commands with theirs.
+#include "oci_cli/arguments.h"
+
+namespace trivet::oci_cli {
+
+namespace {
+
+constexpr size_t kAny = 1024;
+
+std::vector<OptionSpec> create_options() {
+  return {{"bundle", 'b', "DIR", "the bundle; the current directory by default"},
+          {"config", 'f', "FILE", "read this instead of config.json of the bundle"},
+          {"console-socket", 0, "PATH", "where the terminal's master is sent"},
+          {"pid-file", 0, "FILE", "write the init's pid there"},
+          {"no-pivot", 0, nullptr, "do not use pivot_root(2): for a root on ramfs"},
+          {"no-new-keyring", 0, nullptr, "keep the caller's session keyring"},
+          {"preserve-fds", 0, "N", "pass 3 … 3+N-1 to the container"},
+          {"help", 'h', nullptr, "this text"}};
+}
+
+std::vector<OptionSpec> run_options() {
+  std::vector<OptionSpec> options = create_options();
+  options.insert(options.end() - 1, {{"detach", 'd', nullptr, "return as soon as it runs"},
+                                     {"keep", 0, nullptr, "do not delete it when it ends"},
+                                     {"no-subreaper", 0, nullptr, "accepted for compatibility"}});
+  return options;
+}
+
+std::vector<OptionSpec> exec_options() {
+  return {{"process", 'p', "FILE", "the process as JSON"},
+          {"tty", 't', nullptr, "give it a terminal"},
+          {"console-socket", 0, "PATH", "where the terminal's master is sent"},
+          {"cwd", 0, "DIR", "working directory"},
+          {"env", 'e', "NAME=VALUE", "add to the environment; may be repeated"},
+          {"user", 'u', "UID[:GID]", "run as this user"},
+          {"additional-gids", 'g', "GID", "further group; may be repeated"},
+          {"detach", 'd', nullptr, "return as soon as it runs"},
+          {"pid-file", 0, "FILE", "write the pid there"},
+          {"process-label", 0, "LABEL", "SELinux label"},
+          {"apparmor", 0, "PROFILE", "AppArmor profile"},
+          {"no-new-privs", 0, nullptr, "set no_new_privs"},
+          {"cap", 'c', "CAP", "add a capability; may be repeated"},
+          {"preserve-fds", 0, "N", "pass 3 … 3+N-1 to the process"},
+          {"cgroup", 0, "PATH", "below the container's cgroup"},
+          {"ignore-paused", 0, nullptr, "accepted for compatibility"},
+          {"help", 'h', nullptr, "this text"}};
+}
+
+std::vector<OptionSpec> update_options() {
+  return {{"resources", 'r', "FILE", "linux.resources as JSON, - for standard input"},
+          {"blkio-weight", 0, "N", "block I/O weight"},
+          {"cpu-period", 0, "USEC", "CPU period"},
+          {"cpu-quota", 0, "USEC", "CPU time in a period"},
+          {"cpu-burst", 0, "USEC", "CPU time that may be saved up"},
+          {"cpu-share", 0, "N", "CPU shares"},
+          {"cpu-rt-period", 0, "USEC", "realtime period"},
+          {"cpu-rt-runtime", 0, "USEC", "realtime runtime"},
+          {"cpuset-cpus", 0, "LIST", "CPUs"},
+          {"cpuset-mems", 0, "LIST", "memory nodes"},
+          {"cpu-idle", 0, "N", "1: only otherwise idle CPU time"},
+          {"memory", 0, "BYTES", "memory limit"},
+          {"memory-reservation", 0, "BYTES", "soft memory limit"},
+          {"memory-swap", 0, "BYTES", "memory plus swap"},
+          {"kernel-memory", 0, "BYTES", "accepted for compatibility; no effect on current kernels"},
+          {"kernel-memory-tcp", 0, "BYTES", "TCP buffer limit (cgroup v1)"},
+          {"pids-limit", 0, "N", "number of tasks"},
+          {"help", 'h', nullptr, "this text"}};
+}
+
+const OptionSpec kHelp{"help", 'h', nullptr, "this text"};
+
+}  // namespace
+
+const std::vector<OptionSpec>& global_options() {
+  static const std::vector<OptionSpec> options{
+      {"root", 0, "DIR", "the state directory"},
+      {"log", 0, "FILE", "append log messages and errors there"},
+      {"log-format", 0, "FORMAT", "\"text\" or \"json\""},
+      {"log-level", 0, "LEVEL", "debug, info, warning or error"},
+      {"debug", 0, nullptr, "the same as --log-level debug"},
+      {"systemd-cgroup", 0, nullptr, "the same as --cgroup-manager systemd"},
+      {"cgroup-manager", 0, "NAME", "cgroupfs, systemd or disabled"},
+      {"rootless", 0, "BOOL", "true, false or auto: accepted for compatibility"},
+      {"version", 'v', nullptr, "print the version"},
+      {"help", 'h', nullptr, "this text"}};
+  return options;
+}
+
+const std::vector<CommandSpec>& commands() {
+  static const std::vector<CommandSpec> table{
+      {"create", "ID", 1, 1, "make a container from a bundle; it waits for start",
+       create_options()},
+      {"start", "ID", 1, 1, "run the program of a created container", {kHelp}},
+      {"run", "ID", 1, 1, "create and start a container, and wait for it", run_options()},
+      {"state", "ID", 1, 1, "print a container's state as JSON", {kHelp}},
+      {"kill",
+       "ID [SIGNAL]",
+       1,
+       2,
+       "send a signal, TERM by default",
+       {{"all", 'a', nullptr, "to every process of the container"}, kHelp}},
+      {"delete",
+       "ID",
+       1,
+       1,
+       "remove a stopped container",
+       {{"force", 'f', nullptr, "also a running one, which is killed; a missing one is fine"},
+        kHelp}},
+      {"exec", "ID COMMAND [ARG…]", 1, kAny, "run a further process in a container",
+       exec_options()},
+      {"list",
+       "",
+       0,
+       0,
+       "print the containers of the state directory",
+       {{"format", 'f', "FORMAT", "\"table\" or \"json\""},
+        {"quiet", 'q', nullptr, "ids only"},
+        kHelp}},
+      {"ps",
+       "ID [PS OPTIONS]",
+       1,
+       kAny,
+       "print the processes of a container",
+       {{"format", 'f', "FORMAT", "\"table\" or \"json\" (pids)"}, kHelp}},
+      {"pause", "ID", 1, 1, "freeze a container", {kHelp}},
+      {"resume", "ID", 1, 1, "thaw a container", {kHelp}},
+      {"update", "ID", 1, 1, "change a container's limits", update_options()},
+      {"features", "", 0, 0, "print what this runtime can do as JSON", {kHelp}},
+      {"spec",
+       "",
+       0,
+       0,
+       "write an example config.json",
+       {{"bundle", 'b', "DIR", "where to"},
+        {"rootless", 0, nullptr, "for an ordinary user"},
+        kHelp}},
+  };
+  return table;
+}
+
+}  // namespace trivet::oci_cli

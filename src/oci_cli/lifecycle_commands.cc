@@ -1,0 +1,178 @@
+#include <array>
+#include <cstdlib>
+#include <limits.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/paths.h"
+#include "base/text.h"
+#include "container/container.h"
+#include "oci_cli/commands.h"
+
+namespace trivet::oci_cli {
+
+namespace {
+
+using container::Container;
+using container::CreateOptions;
+
+Result<std::string> absolute_path(const std::string& path) {
+  std::array<char, PATH_MAX> buffer{};
+  if (realpath(path.c_str(), buffer.data()) == nullptr) return fail_errno("bundle \"{}\"", path);
+  return std::string(buffer.data());
+}
+
+struct Bundle {
+  std::string directory;
+  std::string config_json;
+  oci::Spec spec;
+};
+
+Result<Bundle> read_bundle(const Arguments& arguments) {
+  Bundle bundle;
+  bundle.directory = TRY(absolute_path(arguments.get("bundle", ".")));
+  const std::string config = arguments.get("config", bundle.directory + "/config.json");
+  auto text = read_file(config);
+  if (!text) {
+    return std::unexpected(std::move(text)
+                               .error()
+                               .in(fmt::format("bundle \"{}\"", bundle.directory))
+                               .hint("\"trivet-oci spec\" writes an example config.json"));
+  }
+  bundle.config_json = std::move(*text);
+  bundle.spec = TRY_IN(oci::parse_spec(bundle.config_json), "\"{}\"", config);
+  return bundle;
+}
+
+Result<CreateOptions> create_options(const Globals& globals, const Arguments& arguments,
+                                     const Bundle& bundle) {
+  CreateOptions options;
+  options.state_root = globals.root;
+  options.id = arguments.operands()[0];
+  options.bundle = bundle.directory;
+  options.config_json = bundle.config_json;
+  options.console_socket = arguments.get("console-socket");
+  options.pid_file = arguments.get("pid-file");
+  options.preserve_fds =
+      static_cast<int>(TRY_IN(parse_int(arguments.get("preserve-fds", "0")), "--preserve-fds"));
+  options.no_pivot = arguments.has("no-pivot");
+  options.no_new_keyring = arguments.has("no-new-keyring");
+  options.cgroup_driver = globals.cgroup_driver;
+  options.seccomp_cache = default_state_dir() + "/seccomp";
+  options.on_warning = [&globals](const std::string& text) {
+    write_log(globals.log, "warning", text);
+  };
+  return options;
+}
+
+Error in_create(Error error, const std::string& id) {
+  return std::move(error).in(fmt::format("cannot create container \"{}\"", id));
+}
+
+Result<Container> load(const Globals& globals, const Arguments& arguments) {
+  return Container::load(globals.root, arguments.operands()[0]);
+}
+
+// Starts and waits; whatever happens, the container goes at the end unless it is to be kept.
+Result<int> start_and_wait(Container& container) {
+  TRY_IN(container.start(), "cannot start container \"{}\"", container.id());
+  const UniqueFd console = container.take_console();
+  return wait_in_foreground(container.init_pidfd(), console.get());
+}
+
+}  // namespace
+
+Result<int> command_create(const Globals& globals, const Arguments& arguments) {
+  const Bundle bundle = TRY(read_bundle(arguments));
+  const CreateOptions options = TRY(create_options(globals, arguments, bundle));
+  if (bundle.spec.process && bundle.spec.process->terminal && options.console_socket.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "cannot create container \"{}\": process.terminal needs --console-socket",
+                options.id);
+  }
+  if (!options.console_socket.empty() && bundle.spec.process && !bundle.spec.process->terminal) {
+    return fail(ErrorCode::kInvalidArgument,
+                "cannot create container \"{}\": --console-socket needs process.terminal",
+                options.id);
+  }
+  auto container = Container::create(bundle.spec, options);
+  if (!container) return std::unexpected(in_create(std::move(container).error(), options.id));
+  return 0;
+}
+
+Result<int> command_run(const Globals& globals, const Arguments& arguments) {
+  const Bundle bundle = TRY(read_bundle(arguments));
+  CreateOptions options = TRY(create_options(globals, arguments, bundle));
+  options.start_by = CreateOptions::StartBy::kCreator;
+  const bool detach = arguments.has("detach");
+  if (detach && bundle.spec.process && bundle.spec.process->terminal &&
+      options.console_socket.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "cannot run container \"{}\": a detached terminal needs --console-socket",
+                options.id);
+  }
+  if (!detach) TRY(block_forwarded_signals());
+  auto container = Container::create(bundle.spec, options);
+  if (!container) return std::unexpected(in_create(std::move(container).error(), options.id));
+  if (detach) {
+    if (auto started = container->start(); !started) {
+      (void)container->remove(Container::Force::kYes);
+      return std::unexpected(std::move(started).error());
+    }
+    return 0;
+  }
+  auto exit_code = start_and_wait(*container);
+  if (arguments.has("keep")) return exit_code;
+  auto removed = container->remove(Container::Force::kYes);
+  if (!removed && exit_code) return std::unexpected(std::move(removed).error());
+  if (!removed) return std::unexpected(std::move(exit_code).error().note(removed.error()));
+  return exit_code;
+}
+
+Result<int> command_start(const Globals& globals, const Arguments& arguments) {
+  Container container = TRY(load(globals, arguments));
+  TRY_IN(container.start(), "cannot start container \"{}\"", container.id());
+  return 0;
+}
+
+Result<int> command_state(const Globals& globals, const Arguments& arguments) {
+  const Container container = TRY(load(globals, arguments));
+  TRY(write_all(STDOUT_FILENO, oci::print_state(container.state()) + "\n", "stdout"));
+  return 0;
+}
+
+Result<int> command_kill(const Globals& globals, const Arguments& arguments) {
+  Container container = TRY(load(globals, arguments));
+  const auto& operands = arguments.operands();
+  const int signal = TRY(parse_signal(operands.size() > 1 ? operands[1] : "TERM"));
+  TRY(arguments.has("all") ? container.kill_all(signal) : container.kill(signal));
+  return 0;
+}
+
+Result<int> command_delete(const Globals& globals, const Arguments& arguments) {
+  const bool force = arguments.has("force");
+  auto container = load(globals, arguments);
+  if (!container) {
+    if (!force) return std::unexpected(std::move(container).error());
+    TRY(Container::force_remove(globals.root,
+                                arguments.operands()[0]));  // what a crash left, if anything
+    return 0;
+  }
+  TRY(container->remove(force ? Container::Force::kYes : Container::Force::kNo));
+  return 0;
+}
+
+Result<int> command_pause(const Globals& globals, const Arguments& arguments) {
+  Container container = TRY(load(globals, arguments));
+  TRY(container.pause());
+  return 0;
+}
+
+Result<int> command_resume(const Globals& globals, const Arguments& arguments) {
+  Container container = TRY(load(globals, arguments));
+  TRY(container.resume());
+  return 0;
+}
+
+}  // namespace trivet::oci_cli

@@ -1,0 +1,21 @@
+// Errors and warnings of trivet-oci: to stderr, and to the log that engines read (OCI-FACTS C.6).
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace trivet::oci_cli {
+
+struct LogTarget {
+  std::string path;  // empty: stderr only
+  bool json = false;
+};
+
+// Appends one entry: {"level":…,"msg":…,"time":…} or level=… msg=… time=….
+void write_log(const LogTarget& target, const char* level, const std::string& message);
+
+// The error to the log and to stderr, with its notes; the hint goes to stderr.
+void report_error(const LogTarget& target, const Error& error);
+
+}  // namespace trivet::oci_cli

@@ -1,0 +1,211 @@
+#include "runtime/create.h"
+
+#include <algorithm>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/rollback.h"
+#include "runtime/facts.h"
+#include "runtime/names.h"
+#include "runtime/volumes.h"
+
+namespace trivet::runtime {
+
+namespace {
+
+Result<> check_count(const Home& home) {
+  const auto ids = TRY(list_ids(home));
+  if (ids.size() < home.max_containers) return {};
+  return std::unexpected(Error(ErrorCode::kLimitExceeded,
+                               fmt::format("there are {} containers already: the limit is {}",
+                                           ids.size(), home.max_containers))
+                             .hint("`trivet prune` removes the stopped ones"));
+}
+
+// Options that need no image, checked before one is pulled.
+Result<> check_early(const Home& home, const RunOptions& options) {
+  if (geteuid() != 0) {
+    return std::unexpected(Error(ErrorCode::kUnsupported,
+                                 "containers of ordinary users are not supported by this build")
+                               .hint("run trivet as root"));
+  }
+  TRY(check_isolation(options.isolation));
+  if (!options.name.empty()) TRY(check_name(options.name));
+  return check_count(home);
+}
+
+Result<> make_file(int directory, const char* name, std::string_view content, mode_t mode) {
+  const UniqueFd fd = TRY(open_at(directory, name, O_WRONLY | O_CREAT | O_EXCL, mode));
+  return write_all(fd.get(), content, name);
+}
+
+// The overlay's root has the attributes of its upper directory: they must be those of the layer
+// below.
+Result<> make_writable_layer(int directory, const std::vector<std::string>& layers) {
+  for (const char* name : {"upper", "work"}) {
+    if (mkdirat(directory, name, 0755) != 0) return fail_errno("mkdir \"{}\"", name);
+  }
+  struct stat status{};
+  if (layers.empty() || stat(layers.front().c_str(), &status) != 0) return {};
+  if (fchmodat(directory, "upper", status.st_mode & 07777U, 0) != 0) {
+    return fail_errno("chmod \"upper\"");
+  }
+  if (fchownat(directory, "upper", status.st_uid, status.st_gid, 0) != 0) {
+    return fail_errno("chown \"upper\"");
+  }
+  return {};
+}
+
+Result<> make_network_files(int directory, const Plan& plan) {
+  TRY(make_file(directory, "hostname", plan.hosts.hostname + "\n", 0644));
+  if (!plan.make_network_files) return {};
+  net::HostsOptions hosts = plan.hosts;
+  if (plan.record.network == net::Mode::kPasta) hosts.address = net::pasta_address();
+  TRY(make_file(directory, "hosts", TRY(net::make_hosts_file(hosts)), 0644));
+  const std::string host_file = read_file("/etc/resolv.conf", 1U << 20U).value_or("");
+  const std::string resolv_conf =
+      TRY(net::make_resolv_conf(host_file, plan.record.network, plan.dns));
+  return make_file(directory, "resolv.conf", resolv_conf, 0644);
+}
+
+Result<> make_volumes(const Home& home, const Plan& plan, const RootFacts& root,
+                      Rollback& rollback) {
+  for (const VolumeUse& use : plan.volumes) {
+    if (TRY(make_volume(home, use.name, use.anonymous)) == Presence::kMade) {
+      rollback.add([&home, name = use.name] {
+        return remove_tree(AT_FDCWD, fmt::format("{}/{}", home.volumes(), name));
+      });
+    }
+    TRY(copy_up(home, root.layers, use));
+  }
+  return {};
+}
+
+Result<> check_bind_sources(const Plan& plan) {
+  for (const std::string& source : plan.bind_sources) {
+    if (exists(source)) continue;
+    return std::unexpected(
+        Error(ErrorCode::kNotFound, fmt::format("volume source \"{}\" does not exist", source))
+            .hint(fmt::format("make it first: mkdir -p {}", source)));
+  }
+  return {};
+}
+
+Result<RootFacts> find_root(const Home& home, RunOptions& options) {
+  if (options.rootfs.empty()) {
+    return image_root(home, TRY(resolve_image(home, options)), options);
+  }
+  options.rootfs = TRY(check_rootfs(options.rootfs, home.directories.data, options.rootfs_write));
+  return directory_root(options.rootfs, options);
+}
+
+// One container in the making.
+class Creation {
+ public:
+  Creation(const Home& home, RunOptions options) : home_(home), options_(std::move(options)) {}
+
+  Result<monitor::Record> run(ResolveJoins when) {
+    TRY(check_early(home_, options_));
+    if (options_.image.empty() != options_.rootfs.empty()) root_ = TRY(find_root(home_, options_));
+    joined_ = TRY(resolve_joins(home_, options_));
+    auto made = make(when);
+    if (!made) return std::unexpected(rollback_.fail(std::move(made).error()));
+    rollback_.commit();
+    return std::move(plan_.record);
+  }
+
+ private:
+  Result<> make(ResolveJoins when) {
+    TRY(make_directory());
+    TRY(make_claim());
+    plan_ = TRY(plan_container({.options = options_,
+                                .root = root_,
+                                .host = make_host_facts(),
+                                .joined = joined_,
+                                .identity = identity_,
+                                .directories = home_.directories}));
+    TRY(check_bind_sources(plan_));
+    TRY(net::choose_ports(plan_.record.ports));
+    if (when == ResolveJoins::kNow) TRY(apply_joins(home_, plan_.joins, plan_.spec));
+    if (plan_.record.overlay) TRY(make_writable_layer(directory_.get(), root_.layers));
+    TRY(make_network_files(directory_.get(), plan_));
+    TRY(make_volumes(home_, plan_, root_, rollback_));
+    TRY(make_file(directory_.get(), "config.json", oci::print_spec(plan_.spec), 0600));
+    return monitor::write_record(home_.directories, plan_.record);
+  }
+
+  Result<> make_directory() {
+    identity_.id = make_id();
+    identity_.created = std::chrono::system_clock::now();
+    identity_.directory = home_.directories.container(identity_.id);
+    if (mkdir(identity_.directory.c_str(), 0700) != 0 && errno == ENOENT) {
+      TRY(make_dirs(home_.containers(), 0700));
+      if (mkdir(identity_.directory.c_str(), 0700) != 0) {
+        return fail_errno("mkdir \"{}\"", identity_.directory);
+      }
+    }
+    rollback_.add([path = identity_.directory] { return remove_tree(AT_FDCWD, path); });
+    directory_ = TRY(open_file(identity_.directory, O_RDONLY | O_DIRECTORY));
+    return {};
+  }
+
+  Result<> make_claim() {
+    identity_.name = options_.name;
+    if (options_.name.empty()) {
+      identity_.name = TRY(claim_made_name(home_, identity_.id));
+    } else {
+      TRY(claim_name(home_, options_.name, identity_.id));
+    }
+    rollback_.add([this] { return release_name(home_, identity_.name, identity_.id); });
+    return {};
+  }
+
+  const Home& home_;
+  RunOptions options_;
+  RootFacts root_;
+  JoinedContainers joined_;
+  Identity identity_;
+  UniqueFd directory_;
+  Plan plan_;
+  Rollback rollback_;
+};
+
+const char* proc_name(oci::NamespaceType type) {
+  return type == oci::NamespaceType::kPid ? "pid" : "net";
+}
+
+Result<pid_t> running_init(const Home& home, const std::string& id, oci::NamespaceType type) {
+  const auto status = TRY(monitor::read_status(home.directories, id));
+  if (status.init.pid > 0 && is_alive(status.init)) return status.init.pid;
+  return std::unexpected(
+      Error(ErrorCode::kWrongState,
+            fmt::format("container {}, whose {} namespace is to be joined, is not running",
+                        id.substr(0, 12), oci::namespace_name(type)))
+          .hint(fmt::format("start it first: trivet start {}", id.substr(0, 12))));
+}
+
+}  // namespace
+
+Result<monitor::Record> create_container(const Home& home, const RunOptions& options,
+                                         ResolveJoins when) {
+  return Creation(home, options).run(when);
+}
+
+Result<> apply_joins(const Home& home, const std::vector<Join>& joins, oci::Spec& spec) {
+  for (const Join& join : joins) {
+    const pid_t pid = TRY(running_init(home, join.container_id, join.type));
+    for (oci::Namespace& entry : spec.linux_config->namespaces) {
+      if (entry.type == join.type)
+        entry.path = fmt::format("/proc/{}/ns/{}", pid, proc_name(join.type));
+    }
+  }
+  return {};
+}
+
+Result<> erase_container(const Home& home, monitor::Record record, AnonymousVolumes volumes) {
+  if (volumes == AnonymousVolumes::kKeep) record.anonymous_volumes.clear();
+  return monitor::remove_container(home.directories, record);
+}
+
+}  // namespace trivet::runtime

@@ -1,0 +1,28 @@
+// A container that exists on disk but does not run.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "runtime/home.h"
+#include "runtime/plan.h"
+#include "trivet/runtime.h"
+
+namespace trivet::runtime {
+
+// Checks everything, then makes the container's directory, name, volumes and files. A failure
+// leaves nothing of it behind (an image that was pulled stays). `joins_now` is for run(): the
+// namespaces of other containers are looked up at once, so that config.json is written only once.
+enum class ResolveJoins { kNow, kAtStart };
+Result<monitor::Record> create_container(const Home& home, const RunOptions& options,
+                                         ResolveJoins when);
+
+// Fills in the paths of namespaces that belong to other containers; each must run. `joins` comes
+// from the plan, or from a record by stored_joins().
+Result<> apply_joins(const Home& home, const std::vector<Join>& joins, oci::Spec& spec);
+
+// Removes every trace; `volumes` decides about the anonymous ones. No monitor may be alive.
+enum class AnonymousVolumes { kKeep, kRemove };
+Result<> erase_container(const Home& home, monitor::Record record, AnonymousVolumes volumes);
+
+}  // namespace trivet::runtime

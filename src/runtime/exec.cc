@@ -1,0 +1,146 @@
+#include "runtime/exec.h"
+
+#include <array>
+#include <cstdlib>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "image/bundle.h"
+#include "linux/capabilities.h"
+#include "monitor/attach_client.h"
+#include "runtime/plan.h"
+
+namespace trivet::runtime {
+
+namespace {
+
+std::optional<std::string> own_environment(const std::string& name) {
+  const char* value = std::getenv(name.c_str());  // NOLINT(concurrency-mt-unsafe)
+  if (value == nullptr) return std::nullopt;
+  return std::string(value);
+}
+
+void plan_capabilities(const ExecOptions& options, oci::Process& process) {
+  oci::Capabilities capabilities = process.capabilities.value_or(oci::Capabilities{});
+  if (options.privileged) capabilities.bounding = caps::all_capabilities();
+  capabilities.inheritable.clear();
+  capabilities.ambient.clear();
+  capabilities.effective.clear();
+  if (process.user.uid == 0) capabilities.effective = capabilities.bounding;
+  capabilities.permitted = capabilities.effective;
+  process.capabilities = std::move(capabilities);
+}
+
+struct Pipe {
+  UniqueFd read;
+  UniqueFd write;
+};
+
+Result<Pipe> make_pipe() {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno("pipe");
+  return Pipe{.read = UniqueFd(ends[0]), .write = UniqueFd(ends[1])};
+}
+
+monitor::AttachOptions streams_of(const ExecOptions& options) {
+  return {.terminal = options.terminal,
+          .interactive = options.interactive,
+          .detach_keys = options.detach_keys,
+          .forward_signals = true};
+}
+
+AttachResult result_of(const monitor::AttachOutcome& outcome) {
+  return {.detached = outcome.detached, .exit_code = outcome.exit_code};
+}
+
+// Pipes and never the caller's own descriptors: a program in the container could open a file of the
+// host anew through /proc/self/fd.
+Result<AttachResult> exec_with_pipes(const container::Container& engine,
+                                     container::ExecOptions& request, const ExecOptions& options) {
+  const UniqueFd null = TRY(open_file("/dev/null", O_RDWR));
+  Pipe in;
+  if (options.interactive) in = TRY(make_pipe());
+  Pipe out = TRY(make_pipe());
+  Pipe err = TRY(make_pipe());
+  request.stdio = {.stdin_fd = options.interactive ? in.read.get() : null.get(),
+                   .stdout_fd = out.write.get(),
+                   .stderr_fd = err.write.get()};
+  const container::Started started = TRY(engine.exec(request));
+  in.read.reset();
+  out.write.reset();
+  err.write.reset();
+  return result_of(TRY(monitor::pump_streams({.stdin_fd = std::move(in.write),
+                                              .stdout_fd = std::move(out.read),
+                                              .stderr_fd = std::move(err.read)},
+                                             started.pidfd.get(), streams_of(options))));
+}
+
+Result<AttachResult> exec_with_terminal(const container::Container& engine,
+                                        container::ExecOptions& request,
+                                        const ExecOptions& options) {
+  const UniqueFd null = TRY(open_file("/dev/null", O_RDWR));
+  request.stdio = {.stdin_fd = null.get(), .stdout_fd = null.get(), .stderr_fd = null.get()};
+  container::Started started = TRY(engine.exec(request));
+  return result_of(TRY(monitor::pump_terminal(std::move(started.console), started.pidfd.get(),
+                                              streams_of(options))));
+}
+
+Result<AttachResult> exec_detached(const container::Container& engine,
+                                   container::ExecOptions& request) {
+  const UniqueFd null = TRY(open_file("/dev/null", O_RDWR));
+  request.stdio = {.stdin_fd = null.get(), .stdout_fd = null.get(), .stderr_fd = null.get()};
+  TRY(engine.exec(request));
+  return AttachResult{.detached = true};
+}
+
+}  // namespace
+
+Result<oci::Process> plan_exec(const oci::Process& own, const ExecOptions& options,
+                               const std::string& root) {
+  if (options.command.empty() || options.command.front().empty()) {
+    return fail(ErrorCode::kInvalidArgument, "there is no command to run");
+  }
+  oci::Process process = own;
+  process.args = options.command;
+  process.terminal = options.terminal;
+  process.console_size.reset();
+  if (options.terminal) merge_env(process.env, {"TERM=xterm"}, own_environment);
+  if (!options.user.empty()) {
+    std::string home;
+    process.user =
+        TRY_IN(image::resolve_user({root}, options.user, &home), "user \"{}\"", options.user);
+    merge_env(process.env, {fmt::format("HOME={}", home)}, own_environment);
+  }
+  merge_env(process.env, options.env, own_environment);
+  if (!options.workdir.empty()) {
+    process.cwd = TRY_IN(normal_path(options.workdir), "--workdir");
+  }
+  plan_capabilities(options, process);
+  return process;
+}
+
+Result<AttachResult> exec_in_container(const Home& home, const Observed& observed,
+                                       const ExecOptions& options) {
+  TRY(require_running(observed));
+  if (observed.state == ContainerStatus::kPaused) {
+    return std::unexpected(
+        Error(ErrorCode::kWrongState,
+              fmt::format("container \"{}\" is paused", observed.record.name))
+            .hint(fmt::format("unpause it: trivet unpause {}", observed.record.name)));
+  }
+  if (options.detach && options.terminal) {
+    return fail(ErrorCode::kInvalidArgument,
+                "-d and -t exclude each other: nobody would hold the terminal");
+  }
+  const container::Container engine = TRY(load_engine(home, observed));
+  const oci::Spec spec = TRY(engine.load_spec());
+  container::ExecOptions request;
+  request.seccomp_cache = home.directories.data + "/seccomp";
+  request.process = TRY(
+      plan_exec(*spec.process, options, fmt::format("/proc/{}/root", observed.status.init.pid)));
+  if (options.detach) return exec_detached(engine, request);
+  if (options.terminal) return exec_with_terminal(engine, request, options);
+  return exec_with_pipes(engine, request, options);
+}
+
+}  // namespace trivet::runtime

@@ -1,0 +1,19 @@
+// A further program in a running container.
+#pragma once
+
+#include "base/result.h"
+#include "runtime/home.h"
+#include "runtime/observe.h"
+#include "trivet/runtime.h"
+
+namespace trivet::runtime {
+
+Result<AttachResult> exec_in_container(const Home& home, const Observed& observed,
+                                       const ExecOptions& options);
+
+// The process of an exec: the container's own, changed by the options. `root` is a path to the
+// container's root directory, where users are looked up.
+Result<oci::Process> plan_exec(const oci::Process& own, const ExecOptions& options,
+                               const std::string& root);
+
+}  // namespace trivet::runtime

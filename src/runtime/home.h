@@ -1,0 +1,23 @@
+// The directories that one Runtime works on, and its image store.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "image/store.h"
+#include "monitor/record.h"
+
+namespace trivet::runtime {
+
+struct Home {
+  monitor::Directories directories;
+  size_t max_containers = 1024;
+  image::Store store;
+
+  [[nodiscard]] std::string containers() const { return directories.data + "/containers"; }
+  [[nodiscard]] std::string names() const { return directories.data + "/names"; }
+  [[nodiscard]] std::string volumes() const { return directories.data + "/volumes"; }
+};
+
+}  // namespace trivet::runtime

@@ -1,0 +1,15 @@
+// Looks into the root file system of a container that does not run.
+#pragma once
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "container/container.h"
+
+namespace trivet::runtime {
+
+// The overlay's root as a directory descriptor of a mount that is in no namespace: nobody else sees
+// it, and it goes when the descriptor is closed. An empty upper directory gives a read-only view.
+// Not for a container that runs: two mounts of one upper directory are undefined.
+Result<UniqueFd> open_overlay(const container::OverlayRoot& overlay);
+
+}  // namespace trivet::runtime

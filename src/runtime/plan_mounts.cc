@@ -1,0 +1,157 @@
+// The mounts of a container: Docker's defaults, the files of its network, then the user's.
+#include <algorithm>
+
+#include "runtime/plan.h"
+
+namespace trivet::runtime {
+
+namespace {
+
+oci::Mount kernel_mount(const char* destination, const char* type, const char* source,
+                        std::vector<std::string> options) {
+  return {.destination = destination,
+          .type = type,
+          .source = source,
+          .options = std::move(options),
+          .uid_mappings = {},
+          .gid_mappings = {}};
+}
+
+oci::Mount bind_mount(std::string source, std::string destination,
+                      std::vector<std::string> options) {
+  return {.destination = std::move(destination),
+          .type = "bind",
+          .source = std::move(source),
+          .options = std::move(options),
+          .uid_mappings = {},
+          .gid_mappings = {}};
+}
+
+std::vector<oci::Mount> kernel_mounts(const RunOptions& options) {
+  const char* access = options.privileged ? "rw" : "ro";
+  return {
+      kernel_mount("/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}),
+      kernel_mount("/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}),
+      kernel_mount("/dev/pts", "devpts", "devpts",
+                   {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}),
+      kernel_mount("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", access}),
+      kernel_mount("/sys/fs/cgroup", "cgroup", "cgroup",
+                   {"nosuid", "noexec", "nodev", "relatime", access}),
+  };
+}
+
+// /dev/shm and /dev/mqueue belong to the ipc namespace: shared when it is.
+Result<> add_ipc_mounts(const PlanInput& input, std::vector<oci::Mount>& mounts) {
+  const RunOptions& options = input.options;
+  if (options.shm_size <= 0) {
+    return fail(ErrorCode::kInvalidArgument, "--shm-size {}: it must be positive",
+                options.shm_size);
+  }
+  // A new mount of it shows the queues of the namespace that the container is in, whosever it is.
+  mounts.push_back(kernel_mount("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
+  if (options.ipc_mode == "host") {
+    mounts.push_back(bind_mount("/dev/shm", "/dev/shm", {"rbind", "rprivate"}));
+    return {};
+  }
+  mounts.push_back(kernel_mount(
+      "/dev/shm", "tmpfs", "shm",
+      {"nosuid", "noexec", "nodev", "mode=1777", fmt::format("size={}", options.shm_size)}));
+  return {};
+}
+
+void add_network_files(const PlanInput& input, const net::Network& network, Plan& plan) {
+  const std::string& own = input.identity.directory;
+  const bool shared = network.mode == net::Mode::kContainer;
+  plan.make_network_files = !shared;
+  const std::string& source = shared ? input.joined.network_directory : own;
+  std::vector<std::string> options = {"rbind", "rprivate"};
+  if (input.options.read_only) options.emplace_back("ro");
+  plan.spec.mounts.push_back(bind_mount(source + "/resolv.conf", "/etc/resolv.conf", options));
+  plan.spec.mounts.push_back(bind_mount(own + "/hostname", "/etc/hostname", options));
+  plan.spec.mounts.push_back(bind_mount(source + "/hosts", "/etc/hosts", options));
+}
+
+Result<std::vector<MountRequest>> collect_requests(const PlanInput& input) {
+  const RunOptions& options = input.options;
+  const std::string& cwd = input.host.working_directory;
+  std::vector<MountRequest> requests;
+  for (const std::string& text : options.volumes) requests.push_back(TRY(parse_volume(text, cwd)));
+  for (const MountOption& entry : options.mounts) requests.push_back(TRY(parse_mount(entry, cwd)));
+  for (const std::string& text : options.tmpfs) requests.push_back(TRY(parse_tmpfs(text)));
+  const auto taken = [&](const std::string& destination) {
+    return std::ranges::any_of(requests,
+                               [&](const auto& r) { return r.destination == destination; });
+  };
+  for (const std::string& destination : input.root.defaults.volumes) {
+    MountRequest request = TRY_IN(parse_volume(destination, cwd), "the image's volumes");
+    if (!taken(request.destination)) requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
+Result<> check_requests(const PlanInput& input, const std::vector<MountRequest>& requests) {
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const MountRequest& request = requests[i];
+    if (request.relabel && input.host.selinux) {
+      return fail(ErrorCode::kUnsupported, "mount \"{}\": SELinux relabelling is not supported",
+                  request.destination);
+    }
+    for (size_t j = 0; j < i; ++j) {
+      if (requests[j].destination == request.destination) {
+        return fail(ErrorCode::kInvalidArgument, "two mounts have the destination \"{}\"",
+                    request.destination);
+      }
+    }
+  }
+  return {};
+}
+
+oci::Mount apply_request(const PlanInput& input, MountRequest& request, Plan& plan) {
+  switch (request.kind) {
+    case MountRequest::Kind::kTmpfs:
+      return kernel_mount(request.destination.c_str(), "tmpfs", "tmpfs", request.options);
+    case MountRequest::Kind::kBind:
+      plan.bind_sources.push_back(request.source);
+      return bind_mount(request.source, request.destination, request.options);
+    case MountRequest::Kind::kVolume:
+      break;
+  }
+  const bool anonymous = request.source.empty();
+  if (anonymous) request.source = input.host.make_volume_name();
+  plan.volumes.push_back({.name = request.source,
+                          .destination = request.destination,
+                          .anonymous = anonymous,
+                          .copy_up = request.copy_up});
+  return bind_mount(fmt::format("{}/volumes/{}/_data", input.directories.data, request.source),
+                    request.destination, request.options);
+}
+
+// Shallow destinations first, so that a deeper one is not hidden.
+void sort_by_depth(std::vector<MountRequest>& requests) {
+  const auto depth = [](const MountRequest& r) { return std::ranges::count(r.destination, '/'); };
+  std::ranges::stable_sort(requests, {}, depth);
+}
+
+}  // namespace
+
+Result<> plan_mounts(const PlanInput& input, const net::Network& network, Plan& plan) {
+  plan.mounts = TRY(collect_requests(input));
+  TRY(check_requests(input, plan.mounts));
+  sort_by_depth(plan.mounts);
+  std::vector<oci::Mount>& mounts = plan.spec.mounts;
+  mounts = kernel_mounts(input.options);
+  TRY(add_ipc_mounts(input, mounts));
+  add_network_files(input, network, plan);
+  if (input.options.init) {
+    mounts.push_back(bind_mount(input.host.init_program, "/dev/init", {"bind", "rprivate", "ro"}));
+  }
+  for (MountRequest& request : plan.mounts) {
+    // A user's mount takes the place of a default one.
+    std::erase_if(mounts,
+                  [&](const oci::Mount& m) { return m.destination == request.destination; });
+    mounts.push_back(apply_request(input, request, plan));
+  }
+  return {};
+}
+
+}  // namespace trivet::runtime

@@ -1,0 +1,113 @@
+#include "runtime/prune.h"
+
+#include <algorithm>
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "runtime/create.h"
+#include "runtime/lifecycle.h"
+#include "runtime/names.h"
+#include "runtime/observe.h"
+
+namespace trivet::runtime {
+
+namespace {
+
+constexpr std::chrono::seconds kHalfMadeAge{60};
+
+bool older_than(const std::string& path, std::chrono::seconds age) {
+  struct stat status{};
+  if (lstat(path.c_str(), &status) != 0) return false;
+  return std::chrono::system_clock::now() -
+             std::chrono::system_clock::from_time_t(status.st_mtim.tv_sec) >
+         age;
+}
+
+Result<std::vector<std::string>> entries(const std::string& directory) {
+  auto names = list_dir(AT_FDCWD, directory);
+  if (!names && names.error().errnum() == ENOENT) return std::vector<std::string>();
+  return names;
+}
+
+class Pruning {
+ public:
+  explicit Pruning(const Home& home) : home_(home) {}
+
+  Result<PruneResult> run() {
+    for (const std::string& id : TRY(list_ids(home_))) prune_one(id);
+    for (const std::string& id : TRY(container::Container::list(home_.directories.engine()))) {
+      prune_engine(id);
+    }
+    for (const std::string& id : TRY(entries(home_.directories.state + "/containers"))) {
+      prune_runtime_directory(id);
+    }
+    for (const std::string& name : TRY(entries(home_.names()))) prune_name(name);
+    if (failure_) return std::unexpected(*failure_);
+    return std::move(result_);
+  }
+
+ private:
+  void note(const Result<>& result) {
+    if (result) return;
+    failure_ = failure_ ? std::move(*failure_).note(result.error()) : result.error();
+  }
+
+  [[nodiscard]] bool has_directory(const std::string& id) const {
+    return exists(home_.directories.container(id));
+  }
+
+  void prune_one(const std::string& id) {
+    const auto observed = observe(home_, id);
+    const std::string path = home_.directories.container(id);
+    if (!observed) {
+      const bool half_made = !exists(path + "/record.json");
+      if (half_made && !older_than(path, kHalfMadeAge)) return;
+      if (monitor::monitor_alive(home_.directories, id)) return;
+    } else if (observed->monitor_alive || observed->init_alive ||
+               observed->state == ContainerStatus::kBroken) {
+      return;
+    }
+    const uint64_t bytes = disk_usage(AT_FDCWD, path).value_or(0);
+    monitor::Record record;
+    record.id = id;
+    if (observed) record = observed->record;
+    const auto anonymous = record.remove ? AnonymousVolumes::kRemove : AnonymousVolumes::kKeep;
+    const auto erased = erase_container(home_, record, anonymous);
+    note(erased);
+    if (!erased) return;
+    result_.removed.push_back(record.name.empty() ? id : record.name);
+    result_.bytes += bytes;
+  }
+
+  // trivet-oci has a state root of its own: what is here belongs to containers of this library.
+  void prune_engine(const std::string& id) {
+    if (has_directory(id) || monitor::monitor_alive(home_.directories, id)) return;
+    note(container::Container::force_remove(home_.directories.engine(), id));
+  }
+
+  void prune_runtime_directory(const std::string& id) {
+    if (has_directory(id) || monitor::monitor_alive(home_.directories, id)) return;
+    note(remove_tree(AT_FDCWD, home_.directories.runtime(id)));
+  }
+
+  // A claim is made after the directory, so one without a directory is stale.
+  void prune_name(const std::string& name) {
+    if (find_id(home_, name)) return;
+    const std::string path = fmt::format("{}/{}", home_.names(), name);
+    if (unlinkat(AT_FDCWD, path.c_str(), 0) != 0 && errno != ENOENT) {
+      note(fail_errno("unlink \"{}\"", path));
+    }
+  }
+
+  const Home& home_;
+  PruneResult result_;
+  std::optional<Error> failure_;
+};
+
+}  // namespace
+
+Result<PruneResult> prune_containers(const Home& home) {
+  return Pruning(home).run();
+}
+
+}  // namespace trivet::runtime

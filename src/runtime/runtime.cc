@@ -1,0 +1,317 @@
+// The public class: each call finds what it names and hands over to the part that knows.
+#include "trivet/runtime.h"
+
+#include <filesystem>
+#include <mutex>
+
+#include "base/fs.h"
+#include "base/paths.h"
+#include "image/bundle.h"
+#include "monitor/control.h"
+#include "monitor/log_file.h"
+#include "runtime/copy.h"
+#include "runtime/create.h"
+#include "runtime/exec.h"
+#include "runtime/home.h"
+#include "runtime/images.h"
+#include "runtime/info.h"
+#include "runtime/lifecycle.h"
+#include "runtime/names.h"
+#include "runtime/observe.h"
+#include "runtime/prune.h"
+#include "runtime/volumes.h"
+
+namespace trivet {
+
+struct Runtime::State {
+  runtime::Home home;
+  std::mutex mutex;                                                  // of `samples`
+  std::map<std::string, std::optional<runtime::CpuSample>> samples;  // by container id
+};
+
+const char* container_status_name(ContainerStatus status) {
+  switch (status) {
+    case ContainerStatus::kCreated:
+      return "created";
+    case ContainerStatus::kRunning:
+      return "running";
+    case ContainerStatus::kPaused:
+      return "paused";
+    case ContainerStatus::kStopped:
+      return "stopped";
+    case ContainerStatus::kRestarting:
+      return "restarting";
+    case ContainerStatus::kBroken:
+      return "broken";
+  }
+  return "broken";
+}
+
+Runtime::Runtime(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Runtime::Runtime(Runtime&&) noexcept = default;
+Runtime& Runtime::operator=(Runtime&&) noexcept = default;
+Runtime::~Runtime() = default;
+
+namespace {
+
+// Relative directories are meant from where the caller is now; companions start elsewhere.
+Result<std::string> choose_directory(const std::string& given, const std::string& standard) {
+  const std::string& path = given.empty() ? standard : given;
+  if (path.front() == '/') return runtime::normal_path(path);
+  std::error_code error;
+  const auto current = std::filesystem::current_path(error);
+  return runtime::normal_path((current / path).string());
+}
+
+std::optional<std::chrono::milliseconds> in_milliseconds(
+    std::optional<std::chrono::seconds> seconds) {
+  if (!seconds) return std::nullopt;
+  return std::chrono::milliseconds(*seconds);
+}
+
+runtime::WithSize size_wanted(bool with_size) {
+  return with_size ? runtime::WithSize::kYes : runtime::WithSize::kNo;
+}
+
+}  // namespace
+
+Result<Runtime> Runtime::open(const RuntimeOptions& options) {
+  monitor::Directories directories;
+  directories.data = TRY(choose_directory(options.data_dir, default_data_dir()));
+  directories.state = TRY(choose_directory(options.state_dir, default_state_dir()));
+  auto store = TRY(image::Store::open(directories.data));
+  auto state = std::make_unique<State>(runtime::Home{.directories = std::move(directories),
+                                                     .max_containers = options.max_containers,
+                                                     .store = std::move(store)});
+  return Runtime(std::move(state));
+}
+
+Result<Runtime::RunResult> Runtime::run(const RunOptions& options) {
+  return runtime::run_container(state_->home, options);
+}
+
+Result<std::string> Runtime::create(const RunOptions& options) {
+  const auto when = runtime::ResolveJoins::kAtStart;
+  return TRY(runtime::create_container(state_->home, options, when))
+  .id;
+}
+
+Result<> Runtime::start(std::string_view name) {
+  return runtime::start_container(state_->home, TRY(runtime::observe_named(state_->home, name)));
+}
+
+Result<AttachResult> Runtime::start_attached(std::string_view name, const AttachOptions& options) {
+  const auto observed = TRY(runtime::observe_named(state_->home, name));
+  return runtime::start_attached(state_->home, observed, options);
+}
+
+Result<AttachResult> Runtime::attach(std::string_view name, const AttachOptions& options) {
+  const auto observed = TRY(runtime::observe_named(state_->home, name));
+  return runtime::attach_container(state_->home, observed, options);
+}
+
+Result<> Runtime::stop(std::string_view name, std::optional<std::chrono::seconds> grace) {
+  const auto observed = TRY(runtime::observe_named(state_->home, name));
+  return runtime::stop_container(state_->home, observed, in_milliseconds(grace), 0);
+}
+
+Result<> Runtime::kill(std::string_view name, int signal) {
+  const auto observed = TRY(runtime::observe_named(state_->home, name));
+  return runtime::kill_container(state_->home, observed, signal);
+}
+
+Result<> Runtime::restart(std::string_view name, std::optional<std::chrono::seconds> grace) {
+  const std::string id = TRY(runtime::find_id(state_->home, name));
+  TRY(stop(id, grace));
+  TRY(runtime::wait_for_monitor_end(state_->home, id));
+  return start(id);
+}
+
+Result<> Runtime::pause(std::string_view name) {
+  return runtime::pause_container(state_->home, TRY(runtime::observe_named(state_->home, name)));
+}
+
+Result<> Runtime::unpause(std::string_view name) {
+  return runtime::unpause_container(state_->home, TRY(runtime::observe_named(state_->home, name)));
+}
+
+Result<> Runtime::remove(std::string_view name, bool force, bool volumes) {
+  return runtime::remove_container(state_->home, name, force, volumes);
+}
+
+Result<> Runtime::rename(std::string_view name, const std::string& new_name) {
+  const auto observed = TRY(runtime::observe_named(state_->home, name));
+  return runtime::rename_container(state_->home, observed, new_name);
+}
+
+Result<int> Runtime::wait(std::string_view name, std::optional<std::chrono::milliseconds> timeout) {
+  const auto observed = TRY(runtime::observe_named(state_->home, name));
+  return runtime::wait_container(state_->home, observed, timeout);
+}
+
+Result<AttachResult> Runtime::exec(std::string_view name, const ExecOptions& options) {
+  const auto observed = TRY(runtime::observe_named(state_->home, name));
+  return runtime::exec_in_container(state_->home, observed, options);
+}
+
+Result<> Runtime::logs(std::string_view name, const LogOptions& options,
+                       const std::function<void(const LogLine&)>& sink) {
+  const auto observed = TRY(runtime::observe_named(state_->home, name));
+  const monitor::Directories& directories = state_->home.directories;
+  const std::string& id = observed.record.id;
+  UniqueFd end;
+  if (options.follow && observed.monitor_alive) {
+    // A monitor that has just ended leaves a log that is complete.
+    if (auto watch = monitor::watch_container(directories, id)) end = std::move(*watch);
+  }
+  const monitor::LogQuery query{.tail = options.tail,
+                                .since = options.since,
+                                .until = options.until,
+                                .follow = options.follow && end.valid(),
+                                .end_fd = end.get(),
+                                .stop = options.stop};
+  return monitor::read_logs(
+      directories.container(id) + "/logs", query, [&sink](const monitor::LogLine& line) {
+        const bool error = line.stream == monitor::Stream::kStderr;
+        sink({.time = line.time,
+              .stream = error ? LogLine::Stream::kStderr : LogLine::Stream::kStdout,
+              .text = line.text,
+              .partial = line.partial});
+      });
+}
+
+Result<std::vector<ContainerInfo>> Runtime::list(bool all, bool with_size) {
+  return runtime::list_containers(state_->home, all, size_wanted(with_size));
+}
+
+Result<ContainerInfo> Runtime::find(std::string_view name, bool with_size) {
+  const auto observed = TRY(runtime::observe_named(state_->home, name));
+  return runtime::describe_container(state_->home, observed, size_wanted(with_size));
+}
+
+Result<std::string> Runtime::inspect(std::string_view name, bool with_size) {
+  const auto observed = TRY(runtime::observe_named(state_->home, name));
+  return runtime::inspect_container(state_->home, observed, size_wanted(with_size));
+}
+
+Result<ContainerStats> Runtime::stats(std::string_view name) {
+  const auto observed = TRY(runtime::observe_named(state_->home, name));
+  const std::lock_guard lock(state_->mutex);
+  return runtime::container_stats(state_->home, observed, state_->samples[observed.record.id]);
+}
+
+Result<std::vector<std::vector<std::string>>> Runtime::top(
+    std::string_view name, const std::vector<std::string>& ps_options) {
+  const auto observed = TRY(runtime::observe_named(state_->home, name));
+  return runtime::container_top(state_->home, observed, ps_options);
+}
+
+Result<> Runtime::copy_out(std::string_view name, const std::string& path,
+                           const std::string& host_path) {
+  const auto observed = TRY(runtime::observe_named(state_->home, name));
+  return runtime::copy_out(state_->home, observed, path, host_path);
+}
+
+Result<> Runtime::copy_in(std::string_view name, const std::string& host_path,
+                          const std::string& path) {
+  const auto observed = TRY(runtime::observe_named(state_->home, name));
+  return runtime::copy_in(state_->home, observed, host_path, path);
+}
+
+Result<PruneResult> Runtime::prune() {
+  return runtime::prune_containers(state_->home);
+}
+
+Result<ImageInfo> Runtime::pull(const std::string& reference, const TransferOptions& options) {
+  const auto parsed = TRY(image::parse_reference(reference));
+  return runtime::describe_image(TRY(runtime::pull_image(state_->home, parsed, options)));
+}
+
+Result<> Runtime::push(const std::string& image, const std::string& destination,
+                       const TransferOptions& options) {
+  return runtime::push_image(state_->home, image, destination, options);
+}
+
+Result<std::vector<ImageInfo>> Runtime::images() {
+  std::vector<ImageInfo> list;
+  for (const image::Image& image : TRY(state_->home.store.list())) {
+    list.push_back(runtime::describe_image(image));
+  }
+  return list;
+}
+
+Result<ImageInfo> Runtime::image(std::string_view name) {
+  return runtime::describe_image(TRY(state_->home.store.find(name)));
+}
+
+Result<std::string> Runtime::inspect_image(std::string_view name) {
+  return runtime::inspect_image(TRY(state_->home.store.find(name)));
+}
+
+Result<> Runtime::tag(std::string_view image, const std::string& new_name) {
+  const auto reference = TRY(image::parse_reference(new_name));
+  return state_->home.store.tag(image, reference);
+}
+
+Result<std::vector<std::string>> Runtime::remove_image(std::string_view name, bool force) {
+  const auto used = TRY(runtime::used_images(state_->home));
+  return state_->home.store.remove(name, used, force);
+}
+
+Result<PruneResult> Runtime::prune_images(bool all) {
+  return runtime::prune_images(state_->home, all);
+}
+
+Result<std::vector<ImageInfo>> Runtime::import_image(const std::string& path,
+                                                     const std::string& name) {
+  std::optional<image::Reference> reference;
+  if (!name.empty()) reference = TRY(image::parse_reference(name));
+  std::vector<ImageInfo> list;
+  for (const image::Image& image : TRY(state_->home.store.import(path, reference))) {
+    list.push_back(runtime::describe_image(image));
+  }
+  return list;
+}
+
+Result<> Runtime::save_image(std::string_view image, const std::string& path,
+                             const std::string& format) {
+  if (format != "oci-archive" && format != "docker-archive" && !format.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "unknown format \"{}\": it is oci-archive or docker-archive", format);
+  }
+  using Format = image::Store::ArchiveFormat;
+  const auto found = TRY(state_->home.store.find(image));
+  return state_->home.store.save(found, path,
+                                 format == "docker-archive" ? Format::kDocker : Format::kOci);
+}
+
+Result<> Runtime::write_bundle(std::string_view image, const std::string& directory) {
+  const auto found = TRY(state_->home.store.find(image));
+  return image::write_oci_bundle(state_->home.store, found, directory);
+}
+
+Result<std::vector<VolumeInfo>> Runtime::volumes() {
+  return runtime::list_volumes(state_->home);
+}
+
+Result<std::string> Runtime::create_volume(const std::string& name) {
+  const std::string chosen = name.empty() ? random_hex(32) : name;
+  if (TRY(runtime::make_volume(state_->home, chosen, name.empty())) == runtime::Presence::kMade) {
+    return chosen;
+  }
+  return fail(ErrorCode::kAlreadyExists, "there is a volume \"{}\" already", name);
+}
+
+Result<> Runtime::remove_volume(const std::string& name, bool force) {
+  return runtime::remove_volume(state_->home, name, force);
+}
+
+Result<PruneResult> Runtime::prune_volumes() {
+  return runtime::prune_volumes(state_->home);
+}
+
+Result<std::string> Runtime::info() {
+  return runtime::describe_host(state_->home);
+}
+
+}  // namespace trivet

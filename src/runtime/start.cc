@@ -1,0 +1,159 @@
+// Starting a container under a monitor, and joining the caller's streams to it.
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/paths.h"
+#include "monitor/attach_client.h"
+#include "monitor/control.h"
+#include "runtime/create.h"
+#include "runtime/lifecycle.h"
+#include "runtime/stored_options.h"
+
+namespace trivet::runtime {
+
+namespace {
+
+Result<std::string> find_monitor() {
+  std::string program = find_companion("trivet-monitor");
+  if (!program.empty()) return program;
+  return std::unexpected(
+      Error(ErrorCode::kUnsupported, "the program trivet-monitor is not installed")
+          .hint("it belongs beside trivet or into PREFIX/libexec/trivet"));
+}
+
+// A namespace of another container is where that one runs now.
+Result<> refresh_joins(const Home& home, const monitor::Record& record) {
+  const std::vector<Join> joins = stored_joins(record.options_json);
+  if (joins.empty()) return {};
+  const std::string path = home.directories.container(record.id) + "/config.json";
+  oci::Spec spec = TRY_IN(oci::parse_spec(TRY(read_file(path))), "\"{}\"", path);
+  TRY(apply_joins(home, joins, spec));
+  return replace_file(AT_FDCWD, path, oci::print_spec(spec), 0600);
+}
+
+Result<pid_t> launch(const Home& home, const std::string& id, int attach_fd) {
+  return monitor::start_monitor({
+    .directories = home.directories, .id = id, .program = TRY(find_monitor())
+    , .attach_fd = attach_fd
+  });
+}
+
+monitor::AttachOptions streams_of(const RunOptions& options) {
+  return {.terminal = options.terminal,
+          .interactive = options.interactive,
+          .detach_keys = options.detach_keys,
+          .forward_signals = true};
+}
+
+// Connected before the program begins, so that nothing it prints is missed.
+Result<Runtime::RunResult> launch_attached(const Home& home, const std::string& id,
+                                           const monitor::AttachOptions& streams) {
+  monitor::AttachPair pair = TRY(monitor::make_attach_pair());
+  TRY(monitor::send_terminal_size(pair.client.get(), streams));
+  TRY(launch(home, id, pair.monitor.get()));
+  pair.monitor.reset();
+  const auto outcome =
+      TRY(monitor::attach_client(std::move(pair.client), streams, monitor::Announce::kNo));
+  return Runtime::RunResult{.id = id, .detached = outcome.detached, .exit_code = outcome.exit_code};
+}
+
+Result<Runtime::RunResult> run_detached(const Home& home, const std::string& id) {
+  TRY(launch(home, id, -1));
+  return Runtime::RunResult{.id = id, .detached = true};
+}
+
+// A container that could not be started leaves nothing.
+Error discard(const Home& home, const monitor::Record& record, Error cause) {
+  if (const auto ended = wait_for_monitor_end(home, record.id); !ended) {
+    return std::move(cause).note(ended.error());
+  }
+  const auto erased = erase_container(home, record, AnonymousVolumes::kRemove);
+  return erased ? cause : std::move(cause).note(erased.error());
+}
+
+bool never_started(const Home& home, const std::string& id) {
+  const auto status = monitor::read_status(home.directories, id);
+  return status && !status->started;
+}
+
+}  // namespace
+
+Result<Runtime::RunResult> run_container(const Home& home, const RunOptions& options) {
+  TRY(find_monitor());
+  const monitor::Record record = TRY(create_container(home, options, ResolveJoins::kNow));
+  auto result = options.detach ? run_detached(home, record.id)
+                               : launch_attached(home, record.id, streams_of(options));
+  // When only the streams failed, the container goes on and is the monitor's.
+  if (!result && never_started(home, record.id)) {
+    return std::unexpected(discard(home, record, std::move(result).error()));
+  }
+  return result;
+}
+
+namespace {
+
+bool runs_already(const Observed& observed) {
+  return observed.monitor_alive && observed.state != ContainerStatus::kStopped;
+}
+
+// What a container that does not run needs before its monitor is launched.
+Result<> prepare_start(const Home& home, const Observed& observed) {
+  const std::string& id = observed.record.id;
+  if (observed.monitor_alive) TRY(wait_for_monitor_end(home, id));
+  if (observed.init_alive) {
+    return std::unexpected(
+        Error(ErrorCode::kWrongState,
+              fmt::format("container \"{}\" runs without a monitor", observed.record.name))
+            .hint(fmt::format("stop it first: trivet stop {}", observed.record.name)));
+  }
+  TRY(settle_container(home, id));
+  return refresh_joins(home, observed.record);
+}
+
+}  // namespace
+
+Result<> start_container(const Home& home, const Observed& observed) {
+  if (runs_already(observed)) {
+    if (observed.state != ContainerStatus::kPaused) return {};
+    return fail(ErrorCode::kWrongState, "container \"{}\" is paused: unpause it instead",
+                observed.record.name);
+  }
+  TRY(prepare_start(home, observed));
+  TRY(launch(home, observed.record.id, -1));
+  return {};
+}
+
+Result<AttachResult> start_attached(const Home& home, const Observed& observed,
+                                    const AttachOptions& options) {
+  if (runs_already(observed)) return attach_container(home, observed, options);
+  TRY(prepare_start(home, observed));
+  const monitor::AttachOptions streams{
+      .terminal = observed.record.terminal,
+      .interactive = options.interactive && observed.record.interactive,
+      .detach_keys = options.detach_keys,
+      .forward_signals = options.forward_signals};
+  const auto result = TRY(launch_attached(home, observed.record.id, streams));
+  return AttachResult{.detached = result.detached, .exit_code = result.exit_code};
+}
+
+Result<AttachResult> attach_container(const Home& home, const Observed& observed,
+                                      const AttachOptions& options) {
+  TRY(require_running(observed));
+  if (!observed.monitor_alive) {
+    return fail(ErrorCode::kWrongState,
+                "container \"{}\" has lost its monitor: its streams are "
+                "gone",
+                observed.record.name);
+  }
+  UniqueFd connection = TRY(monitor::connect_to_monitor(home.directories, observed.record.id));
+  const auto outcome =
+      TRY(monitor::attach_client(std::move(connection),
+                                 {.terminal = observed.record.terminal,
+                                  .interactive = options.interactive && observed.record.interactive,
+                                  .detach_keys = options.detach_keys,
+                                  .forward_signals = options.forward_signals},
+                                 monitor::Announce::kYes));
+  return AttachResult{.detached = outcome.detached, .exit_code = outcome.exit_code};
+}
+
+}  // namespace trivet::runtime

@@ -1,0 +1,351 @@
+"""Runs trivet's test suites and sums them up; scripts/test is the way to start it.
+
+Each suite prints what fails, and one line in the end. The last line of all is
+`N passed, N failed, N skipped`. The exit code is 0 only when nothing failed.
+
+The integration tests mostly wait, the rest mostly computes: the two run side by side in stages, the
+rest with a lower priority.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import xml.etree.ElementTree
+from collections.abc import Callable
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CPUS = len(os.sched_getaffinity(0))
+FUZZ_SECONDS = 10
+# Integration tests at the same time; they wait for containers, not for the processor.
+TEST_WORKERS = 4
+SOURCE_SUFFIXES = (".cc", ".h", ".c")
+SANITIZER_ENVIRONMENT = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:handle_abort=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
+}
+
+
+@dataclasses.dataclass
+class Counts:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+    def add(self, other: "Counts") -> None:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+
+def run(command: list[str], timeout: float, **options) -> subprocess.CompletedProcess:
+    """Runs a command with its output captured; a timeout is an exit code of 124."""
+    process = subprocess.Popen(command, cwd=ROOT, text=True, errors="replace",
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, start_new_session=True, **options)
+    try:
+        output, _ = process.communicate(timeout=timeout)
+        return subprocess.CompletedProcess(command, process.returncode, output)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # with the children of a build
+        output, _ = process.communicate()
+        return subprocess.CompletedProcess(command, 124, f"{output}\ntimed out after {timeout} s\n")
+
+
+def low(command: list[str]) -> list[str]:
+    """The same command with a low priority: what computes leaves the processor to what is tested."""
+    return ["nice", "-n", "15", *command]
+
+
+PRINTING = threading.Lock()
+
+
+def show(title: str, output: str, lines: int = 200) -> None:
+    text = "\n".join(output.rstrip().splitlines()[-lines:])
+    with PRINTING:
+        print(f"--- {title}\n{text}", flush=True)
+
+
+def one_check(title: str, result: subprocess.CompletedProcess) -> Counts:
+    if result.returncode == 0:
+        return Counts(passed=1)
+    show(title, result.stdout)
+    return Counts(failed=1)
+
+
+# ---------------------------------------------------------------- builds
+
+def build(preset: str, *arguments: str) -> Counts:
+    """The build itself is a test: no error, and the layering holds."""
+    command = ["scripts/build", "--preset", preset, *arguments]
+    return one_check(" ".join(command), run(low(command), timeout=1500))
+
+
+# ---------------------------------------------------------------- style
+
+def sources(*folders: str) -> list[str]:
+    listed = run(["git", "ls-files", "--", *folders], timeout=60).stdout.split("\n")
+    return [name for name in listed if name.endswith(SOURCE_SUFFIXES) and (ROOT / name).exists()]
+
+
+def check_format() -> Counts:
+    files = sources("src", "include", "tests", "bench")
+    return one_check("clang-format", run(low(["clang-format-19", "--dry-run", "-Werror", *files]), 300))
+
+
+def changed_since(base: str) -> set[str]:
+    named = run(["git", "diff", "--name-only", base, "--"], timeout=60).stdout.split("\n")
+    untracked = run(["git", "ls-files", "--others", "--exclude-standard"], timeout=60).stdout
+    return {name for name in [*named, *untracked.split("\n")] if name}
+
+
+def tidy_base() -> str:
+    """What clang-tidy compares with: $TRIVET_TIDY_BASE, else where this branch left origin/main,
+    else, on main itself, what the last commits changed: those of the 12 hours before the newest."""
+    if base := os.environ.get("TRIVET_TIDY_BASE"):
+        return base
+    head = run(["git", "rev-parse", "HEAD"], 60).stdout.strip()
+    merged = run(["git", "merge-base", "HEAD", "origin/main"], 60)
+    if merged.returncode == 0 and merged.stdout.strip() != head:
+        return merged.stdout.strip()
+    newest = int(run(["git", "log", "-1", "--format=%ct"], 60).stdout)
+    older = run(["git", "rev-list", "-1", f"--before={newest - 12 * 3600}", "HEAD"], 60).stdout
+    if older.strip():
+        return older.strip()
+    empty_tree = run(["git", "hash-object", "-t", "tree", "/dev/null"], 60).stdout
+    return empty_tree.strip()
+
+
+def files_to_tidy() -> list[str]:
+    """The compiled files that changed, or whose own header did."""
+    database = json.loads((ROOT / "build/compile_commands.json").read_text())
+    compiled = {os.path.relpath(entry["file"], ROOT) for entry in database}
+    if ".clang-tidy" in (changed := changed_since(tidy_base())):
+        changed |= compiled
+    return sorted(name for name in compiled if name.startswith(("src/", "tests/", "bench/")) and
+                  (name in changed or name.rsplit(".", 1)[0] + ".h" in changed))
+
+
+def check_tidy(budget: float) -> Counts:
+    """clang-tidy, newest files first, within a time budget: what does not fit is skipped, and said."""
+    stop = time.monotonic() + budget
+    files = sorted(files_to_tidy(), key=lambda name: -(ROOT / name).stat().st_mtime)
+
+    def check(name: str) -> Counts:
+        if time.monotonic() > stop:
+            return Counts(skipped=1)
+        command = ["clang-tidy-19", "-p", "build", "--quiet", "--extra-arg=-Wno-unknown-warning-option",
+                   name]
+        return one_check(f"clang-tidy {name}", run(low(command), timeout=300))
+
+    total = Counts()
+    with concurrent.futures.ThreadPoolExecutor(CPUS) as pool:
+        for counts in pool.map(check, files):
+            total.add(counts)
+    if total.skipped:
+        total.note = f"{total.skipped} files did not fit into {budget:.0f} s"
+    return total
+
+
+# ---------------------------------------------------------------- tests
+
+def run_gtest(program: pathlib.Path) -> Counts:
+    with tempfile.NamedTemporaryFile(suffix=".json") as report:
+        result = run([str(program), f"--gtest_output=json:{report.name}", "--gtest_brief=1"], 300,
+                     env={**os.environ, **SANITIZER_ENVIRONMENT})
+        try:
+            summary = json.loads(pathlib.Path(report.name).read_text())
+        except ValueError:
+            show(program.name, result.stdout)
+            return Counts(failed=1)
+    cases = [case for suite in summary["testsuites"] for case in suite["testsuite"]]
+    skipped = sum(case["result"] == "SKIPPED" for case in cases)
+    failed = sum("failures" in case for case in cases)
+    if result.returncode != 0:
+        failed = max(failed, 1)  # a sanitizer's report after the last test
+        show(program.name, result.stdout)
+    return Counts(max(len(cases) - skipped - failed, 0), failed, skipped)
+
+
+def unit_tests(preset: str) -> Counts:
+    folder = ROOT / ("build" if preset == "release" else f"build-{preset}") / "bin"
+    total = Counts()
+    with concurrent.futures.ThreadPoolExecutor(CPUS) as pool:
+        for counts in pool.map(run_gtest, sorted(folder.glob("test_*"))):
+            total.add(counts)
+    return total
+
+
+NO_TEST_SELECTED = 5  # pytest's exit code
+
+
+def integration_tests(preset: str, arguments: list[str]) -> Counts:
+    folder = ROOT / ("build" if preset == "release" else f"build-{preset}") / "bin"
+    environment = {**os.environ, "TRIVET_BIN_DIR": str(folder), "TRIVET_TEST_PATIENCE": "4"}
+    if preset != "release":
+        environment.update(SANITIZER_ENVIRONMENT)
+    with tempfile.NamedTemporaryFile(suffix=".xml") as report:
+        command = [sys.executable, "-m", "pytest", "-q", "--color=no", "--tb=short",
+                   "-p", "no:cacheprovider", "-n", str(TEST_WORKERS), f"--junitxml={report.name}",
+                   "tests/integration", *arguments]
+        result = run(command, timeout=1200, env=environment)
+        if result.returncode not in (0, NO_TEST_SELECTED):
+            show(f"integration tests, {preset}", result.stdout, lines=1000)
+        try:
+            suites = list(xml.etree.ElementTree.parse(report.name).getroot().iter("testsuite"))
+        except xml.etree.ElementTree.ParseError:
+            return Counts(failed=1)
+    count = {key: sum(int(suite.get(key, 0)) for suite in suites)
+             for key in ("tests", "failures", "errors", "skipped")}
+    failed = count["failures"] + count["errors"]
+    if result.returncode not in (0, NO_TEST_SELECTED):
+        failed = max(failed, 1)
+    return Counts(max(count["tests"] - failed - count["skipped"], 0), failed, count["skipped"])
+
+
+def fuzz_smoke() -> Counts:
+    """Each fuzzer for a few seconds from its seeds: it still builds, and finds nothing at once."""
+    total = build("fuzz", "--target", "fuzzers")
+    fuzzers = sorted((ROOT / "build-fuzz/bin").glob("fuzz_*"))
+
+    def fuzz(program: pathlib.Path) -> Counts:
+        with tempfile.TemporaryDirectory(prefix="trivet-fuzz-") as scratch:
+            seeds = ROOT / "tests/fuzz/corpus" / program.name
+            # The first directory receives what is found; the seeds are only read.
+            command = [str(program), f"-max_total_time={FUZZ_SECONDS}", "-timeout=10",
+                       "-rss_limit_mb=2048", f"-artifact_prefix={scratch}/", scratch]
+            if seeds.is_dir():
+                command.append(str(seeds))
+            return one_check(program.name, run(low(command), timeout=FUZZ_SECONDS * 6))
+
+    with concurrent.futures.ThreadPoolExecutor(CPUS) as pool:
+        for counts in pool.map(fuzz, fuzzers):
+            total.add(counts)
+    return total
+
+
+# ---------------------------------------------------------------- all together
+
+@dataclasses.dataclass
+class Suite:
+    title: str
+    function: Callable[[], Counts]
+    # Without it, nothing that follows makes sense.
+    essential: bool = False
+
+
+# A track's suites run one after the other; the tracks of a stage run side by side.
+Track = list[Suite]
+Stage = list[Track]
+
+
+def plan(options: argparse.Namespace) -> list[Stage]:
+    build_release = Suite("build", lambda: build("release"), essential=True)
+    build_asan = Suite("build with sanitizers", lambda: build("asan"), essential=True)
+    style = Suite("format", check_format)
+    tidy = Suite("clang-tidy", lambda: check_tidy(options.tidy_seconds))
+    unit = Suite("unit tests, sanitizers", lambda: unit_tests("asan"))
+    integration = Suite("integration tests", lambda: integration_tests("release", options.pytest))
+    integration_asan = Suite("integration tests, sanitizers",
+                             lambda: integration_tests("asan", options.pytest))
+    fuzzers = Suite("fuzzers", fuzz_smoke)
+    if options.unit:
+        return [[[build_asan, unit]]]
+    if options.integration:
+        return [[[build_release, integration]]]
+    if options.asan:
+        return [[[build_asan]], [[unit], [integration_asan]]]
+    if options.quick:
+        return [[[build_release]], [[integration], [style, build_asan, unit]]]
+    return [[[build_release]], [[integration], [style, build_asan, unit]],
+            [[integration_asan], [fuzzers, tidy]]]
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/test",
+        description="Installs what is needed, builds, and runs all tests: the release build, "
+        "clang-format and clang-tidy (on what changed), the integration tests, then unit and "
+        "integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, and a few "
+        "seconds of every fuzzer.")
+    some = parser.add_mutually_exclusive_group()
+    some.add_argument("--unit", action="store_true", help="only the unit tests (with sanitizers)")
+    some.add_argument("--integration", action="store_true",
+                      help="only the integration tests, of the release build")
+    some.add_argument("--asan", action="store_true", help="only what runs with sanitizers")
+    some.add_argument("--quick", action="store_true",
+                      help="without clang-tidy, fuzzers and integration tests with sanitizers")
+    parser.add_argument("--tidy-seconds", type=float, default=240, metavar="N",
+                        help="how long clang-tidy may take (default: %(default)s)")
+    parser.add_argument("pytest", nargs="*", metavar="-- ARGUMENT",
+                        help="for pytest, such as -- -k exec")
+    return parser.parse_args()
+
+
+@dataclasses.dataclass
+class Row:
+    suite: Suite
+    counts: Counts
+    seconds: float
+
+
+def run_track(track: Track) -> list[Row]:
+    rows = []
+    for suite in track:
+        start = time.monotonic()
+        counts = suite.function()
+        rows.append(Row(suite, counts, time.monotonic() - start))
+        note = f" ({counts.note})" if counts.note else ""
+        with PRINTING:
+            print(f"=== {suite.title}: {counts}{note}, {rows[-1].seconds:.0f} s", flush=True)
+        if suite.essential and counts.failed:
+            break
+    return rows
+
+
+def run_stages(stages: list[Stage]) -> list[Row]:
+    rows: list[Row] = []
+    for stage in stages:
+        with concurrent.futures.ThreadPoolExecutor(len(stage)) as pool:
+            for done in pool.map(run_track, stage):
+                rows += done
+        if any(row.suite.essential and row.counts.failed for row in rows):
+            break
+    return rows
+
+
+def main() -> int:
+    options = parse_options()
+    if shutil.which("git") is None:
+        print("scripts/test: git is needed", file=sys.stderr)
+        return 2
+    start = time.monotonic()
+    rows = run_stages(plan(options))
+    total = Counts()
+    print()
+    for row in rows:
+        note = f"  ({row.counts.note})" if row.counts.note else ""
+        print(f"{row.suite.title:32} {row.seconds:6.0f} s   {row.counts}{note}")
+        total.add(row.counts)
+    print(f"{'all':32} {time.monotonic() - start:6.0f} s")
+    print(total)
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

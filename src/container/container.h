@@ -68,6 +68,11 @@ struct CreateOptions {
   // only by the creator, which is faster.
   enum class StartBy { kAnyone, kCreator };
   StartBy start_by = StartBy::kAnyone;
+  // Whether the program begins with all signals blocked: for an init that unblocks them or takes
+  // them with sigwaitinfo(2). The kernel drops what comes to a PID 1 before it has a handler,
+  // unless it is blocked.
+  enum class SignalsAtStart { kDelivered, kBlocked };
+  SignalsAtStart signals_at_start = SignalsAtStart::kDelivered;
   // What could not be granted and is no failure (capabilities this process lacks).
   std::function<void(const std::string&)> on_warning;
   // Called in the parent with the init's pid once its namespaces exist and while it goes on

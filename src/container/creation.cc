@@ -151,7 +151,9 @@ Result<> Creation::launch() {
     fds.joins.push_back({.fd = namespace_fds_.back().get(), .type = flag});
     inherit.push_back(namespace_fds_.back().get());
   }
-  LaunchOptions launch_options{.clone_flags = namespaces_.clone_flags};
+  LaunchOptions launch_options{
+      .clone_flags = namespaces_.clone_flags,
+      .block_signals = options_.signals_at_start == CreateOptions::SignalsAtStart::kBlocked};
   if (!namespaces_.pid_path.empty()) {
     pid_namespace_ = TRY_IN(open_file(namespaces_.pid_path, O_RDONLY), "linux.namespaces");
     launch_options.pid_namespace = pid_namespace_.get();
@@ -240,6 +242,7 @@ Result<> Creation::handle(const stage::Message& message, UniqueFd received) {
       ready_ = true;
       return restrict_devices();
     case stage::MessageKind::kGo:
+    case stage::MessageKind::kKeep:
       break;
   }
   return fail(ErrorCode::kCorrupt, "the container's init sent an unknown message");

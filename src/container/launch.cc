@@ -59,14 +59,15 @@ class PidNamespaceForChildren {
 };
 
 // In the child: only system calls, on memory that the parent prepared.
-[[noreturn]] void become_stage(int program_fd, const std::vector<int>& inherit, char* const* argv,
-                               char* const* envp) {
+[[noreturn]] void become_stage(int program_fd, const std::vector<int>& inherit, bool block_signals,
+                               char* const* argv, char* const* envp) {
   for (const int fd : inherit) {
     if (fd >= 0) fcntl(fd, F_SETFD, 0);
   }
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+  sigset_t blocked;
+  sigemptyset(&blocked);
+  if (block_signals) sigfillset(&blocked);
+  sigprocmask(SIG_SETMASK, &blocked, nullptr);
   syscall(SYS_execveat, program_fd, "", argv, envp, AT_EMPTY_PATH);
   _exit(127);
 }
@@ -125,7 +126,7 @@ Result<StageProcess> launch_stage(const std::string& blob, const std::vector<int
   if (pid < 0) return fail_errno("clone with namespaces {:#x}", options.clone_flags);
   if (pid == 0) {
     reset_ignored_signals();
-    become_stage(program.get(), kept, argv.data(), envp.data());
+    become_stage(program.get(), kept, options.block_signals, argv.data(), envp.data());
   }
   return StageProcess{.pid = pid, .pidfd = UniqueFd(pidfd)};
 }

@@ -24,6 +24,7 @@ struct LaunchOptions {
   uint64_t clone_flags = 0;
   int cgroup_fd = -1;      // v2: born there
   int pid_namespace = -1;  // joined by the child only
+  bool block_signals = false;
 };
 
 struct StageProcess {

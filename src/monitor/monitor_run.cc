@@ -137,6 +137,7 @@ Result<> Monitor::create_container(Life& life) {
                                   .seccomp_cache = options_.directories.data + "/seccomp",
                                   .config_json = config,
                                   .start_by = container::CreateOptions::StartBy::kCreator};
+  if (record_.init) create.signals_at_start = container::CreateOptions::SignalsAtStart::kBlocked;
   if (record_.network == net::Mode::kPasta) {
     create.on_namespaces = [&](pid_t pid) -> Result<> {
       pasta.emplace(TRY(net::spawn_pasta(pid, {.ports = record_.ports})));

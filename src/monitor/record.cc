@@ -45,6 +45,7 @@ Json record_json(const Record& record) {
             {"ports", ports_json(record.ports)},
             {"terminal", record.terminal},
             {"interactive", record.interactive},
+            {"init", record.init},
             {"remove", record.remove},
             {"restart", restart_kind_name(record.restart)},
             {"restartRetries", record.restart_retries},
@@ -176,6 +177,7 @@ Result<> read_behaviour(const JsonView& json, Record& record) {
   TRY(read_ports(json, record.ports));
   TRY(json.read("terminal", record.terminal));
   TRY(json.read("interactive", record.interactive));
+  TRY(json.read("init", record.init));
   TRY(json.read("remove", record.remove));
   if (const auto kind = TRY(read_choice(json, "restart", kRestartKinds))) {
     record.restart = static_cast<RestartKind>(*kind);

@@ -55,6 +55,7 @@ struct Record {
   std::vector<net::PortMapping> ports;
   bool terminal = false;
   bool interactive = false;
+  bool init = false;    // the program is trivet-init
   bool remove = false;  // when it ends, the monitor removes every trace
   RestartKind restart = RestartKind::kNo;
   int restart_retries = 0;

@@ -41,7 +41,7 @@ Result<Found> find_source(const Side& side) {
     // A trailing slash follows a symlink, and "/" has no parent to look it up in.
     const std::string whole = path.name.empty() ? path.parent : path.parent + "/" + path.name;
     found.parent = TRY_IN(side.open(whole, O_RDONLY | O_DIRECTORY), "\"{}\"", side.label);
-    found.name = ".";
+    found.name.assign(1, '.');
   } else {
     found.parent = TRY_IN(side.open(path.parent, O_RDONLY | O_DIRECTORY), "\"{}\"", side.label);
     found.name = path.name;

@@ -121,6 +121,7 @@ Result<> plan_record(const PlanInput& input, const net::Network& network, Plan& 
   record.ports = TRY(plan_ports(options, network));
   record.terminal = options.terminal;
   record.interactive = options.interactive;
+  record.init = options.init;
   record.remove = options.remove;
   record.restart = restart_kind(options.restart.kind);
   record.restart_retries = options.restart.max_retries;

@@ -53,9 +53,10 @@ def test_writes_survive_a_stop_and_a_start(trivet):
 
 
 def test_the_size_of_the_writable_layer_is_shown(trivet):
-    name = trivet.spawn("sh", "-c", "dd if=/dev/zero of=/big bs=1M count=5 2>/dev/null; sleep 600",
+    name = trivet.spawn("sh", "-c", "dd if=/dev/zero of=/big bs=1M count=5 2>/dev/null; "
+                        "touch /done; sleep 600",
                         options=["--name", "writer"])
-    trivet.out("exec", name, "sh", "-c", "while [ ! -s /big ]; do sleep 0.1; done; sync")
+    trivet.out("exec", name, "sh", "-c", "while [ ! -e /done ]; do sleep 0.1; done; sync")
     row, = [row for row in trivet.containers("-s") if row["Names"] == "writer"]
     assert 4 << 20 <= row["Size"] <= 7 << 20
     assert "SIZE" in trivet.out("ps", "-s")

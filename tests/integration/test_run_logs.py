@@ -50,12 +50,14 @@ def test_since_and_until(trivet):
 
 
 def test_follow_shows_lines_as_they_come_and_ends_with_the_container(trivet):
-    name = trivet.spawn("sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.5; done; echo err >&2")
+    name = trivet.spawn("sh", "-c", "echo 1; while [ ! -e /go ]; do sleep 0.1; done; "
+                        "echo 2; echo err >&2; sleep 0.2; echo 3")
     process = trivet.start("logs", "-f", name)
     assert process.stdout.readline() == b"1\n"
-    assert trivet.status(name) == "running"
+    trivet.run("exec", name, "touch", "/go")
+    assert process.stdout.readline() == b"2\n"
     out, err = process.communicate(timeout=20 * SLOW)
-    assert (out, err) == (b"2\n3\n", b"err\n")
+    assert (out, err) == (b"3\n", b"err\n")
     assert process.returncode == 0
 
 

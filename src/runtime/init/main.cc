@@ -2,7 +2,9 @@
 // ends up as its child, and ends with the program's exit status (128 + N for signal N).
 //
 // Usage: trivet-init [--] PROGRAM [ARGUMENT…]. Exit status 126 and 127 as in a shell when PROGRAM
-// can't be executed or found. It is bound into containers of `trivet run --init` as /dev/init.
+// can't be executed or found. It starts with all signals blocked, so that none is lost before it
+// listens; the program starts with none. It is bound into containers of `trivet run --init` as
+// /dev/init.
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -13,14 +15,16 @@
 
 namespace {
 
-[[noreturn]] void become(char** argv, const sigset_t& original_mask) {
+[[noreturn]] void become(char** argv) {
   // A process group of its own, in the foreground of the terminal if there is one, so that Ctrl-C
   // reaches the program and not the init twice.
   setpgid(0, 0);
   signal(SIGTTOU, SIG_IGN);
   tcsetpgrp(STDIN_FILENO, getpid());
   signal(SIGTTOU, SIG_DFL);
-  sigprocmask(SIG_SETMASK, &original_mask, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
   execvp(argv[0], argv);
   const int code = errno == ENOENT ? 127 : 126;
   std::fprintf(stderr, "trivet-init: cannot execute \"%s\": %s\n", argv[0], std::strerror(errno));
@@ -52,15 +56,14 @@ int main(int argc, char** argv) {
     return 125;
   }
   sigset_t all;
-  sigset_t original;
   sigfillset(&all);
-  sigprocmask(SIG_SETMASK, &all, &original);
+  sigprocmask(SIG_SETMASK, &all, nullptr);
   const pid_t program = fork();
   if (program < 0) {
     std::fprintf(stderr, "trivet-init: fork: %s\n", std::strerror(errno));
     return 125;
   }
-  if (program == 0) become(program_argv, original);
+  if (program == 0) become(program_argv);
   for (;;) {
     siginfo_t info{};
     const int number = sigwaitinfo(&all, &info);

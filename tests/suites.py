@@ -219,9 +219,10 @@ def integration_tests(preset: str, arguments: list[str]) -> Counts:
 
 
 def fuzz_smoke() -> Counts:
-    """Each fuzzer for a few seconds from its seeds: it still builds, and finds nothing at once."""
-    total = build("fuzz", "--target", "fuzzers")
-    fuzzers = sorted((ROOT / "build-fuzz/bin").glob("fuzz_*"))
+    """Each fuzzer of the sanitized build for a few seconds from its seeds: it finds nothing at once."""
+    total = Counts()
+    fuzzers = sorted((ROOT / "build-asan/bin").glob("fuzz_*"))
+    assert fuzzers
 
     def fuzz(program: pathlib.Path) -> Counts:
         with tempfile.TemporaryDirectory(prefix="trivet-fuzz-") as scratch:

@@ -4,34 +4,26 @@
 
 namespace trivet::monitor {
 
-Client::Sent Client::try_send(std::string_view frame) {
-  for (;;) {
-    if (::send(fd_.get(), frame.data(), frame.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) {
-      return Sent::kYes;
-    }
-    if (errno == EINTR) continue;
-    return errno == EAGAIN ? Sent::kLater : Sent::kLost;
+bool Client::try_send(std::string_view frame) {
+  while (::send(fd_.get(), frame.data(), frame.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+    if (errno != EINTR) return errno != EAGAIN;
   }
+  return true;
 }
 
 bool Client::send(std::string_view frame) {
-  const Sent sent = queue_.empty() ? try_send(frame) : Sent::kLater;
-  if (sent != Sent::kLater) return sent == Sent::kYes;
+  if (queue_.empty() && try_send(frame)) return true;
   if (!foreground() && queued_ + frame.size() > kMaxQueued) return false;
   queue_.emplace_back(frame);
   queued_ += frame.size();
   return true;
 }
 
-bool Client::flush() {
-  while (!queue_.empty()) {
-    const Sent sent = try_send(queue_.front());
-    if (sent == Sent::kLost) return false;
-    if (sent == Sent::kLater) return true;
+void Client::flush() {
+  while (!queue_.empty() && try_send(queue_.front())) {
     queued_ -= queue_.front().size();
     queue_.pop_front();
   }
-  return true;
 }
 
 }  // namespace trivet::monitor

@@ -28,13 +28,14 @@ class Client {
 
   bool detached = false;  // kDetach came
 
-  // False when the client is lost (gone, or too slow).
+  // False when it is too slow. What goes to a client that has closed its end is dropped: its last
+  // frames (kDetach, input) may be unread still, and the end of them says that it has gone.
   bool send(std::string_view frame);
-  bool flush();
+  void flush();
 
  private:
-  enum class Sent { kYes, kLater, kLost };
-  Sent try_send(std::string_view frame);
+  // False when the socket is full.
+  bool try_send(std::string_view frame);
 
   UniqueFd fd_;
   Kind kind_;

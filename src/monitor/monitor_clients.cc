@@ -38,7 +38,7 @@ void Monitor::handle_client(int fd, uint32_t events) {
   Client* client = find_client(fd);
   if (client == nullptr) return;
   if ((events & EPOLLOUT) != 0) {
-    if (!client->flush()) return drop_client(fd);
+    client->flush();
     if (!client->waiting()) {
       (void)loop_.change(fd, EPOLLIN);
       resume_output();
@@ -53,7 +53,8 @@ bool Monitor::read_client(Client& client) {
   const int fd = client.fd();
   for (;;) {
     const ssize_t count = ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
-    if (count < 0 && errno == EINTR) continue;
+    // ECONNRESET, once: it closed its end before it had read everything of ours.
+    if (count < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
     if (count < 0) return errno == EAGAIN;
     if (count == 0) return false;
     const auto message = parse_frame({buffer.data(), static_cast<size_t>(count)});
@@ -222,7 +223,8 @@ void Monitor::say_goodbye(std::string_view frame) {
       const int timeout = client.foreground() ? -1 : static_cast<int>(std::max<int64_t>(left, 0));
       pollfd ready{.fd = client.fd(), .events = POLLOUT, .revents = 0};
       const int count = ::poll(&ready, 1, timeout);
-      if (count == 0 || (count < 0 && errno != EINTR) || !client.flush()) break;
+      if (count == 0 || (count < 0 && errno != EINTR)) break;
+      client.flush();
     }
   }
   clients_.clear();

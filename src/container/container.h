@@ -114,6 +114,9 @@ class Container {
 
   Container(Container&&) noexcept = default;
   Container& operator=(Container&&) noexcept = default;
+  Container(const Container&) = delete;
+  Container& operator=(const Container&) = delete;
+  ~Container() = default;
 
   [[nodiscard]] const std::string& id() const { return record_.id; }
   [[nodiscard]] const std::string& bundle() const { return record_.bundle; }
@@ -141,7 +144,7 @@ class Container {
   Result<cgroup::Stats> stats() const;
 
   // Removes every trace. A running one is kWrongState unless forced, which kills it first; a
-  // created one is killed either way (OCI-FACTS C.6). Reaps the init if it is our child.
+  // created one is killed either way. Reaps the init if it is our child.
   enum class Force { kNo, kYes };
   Result<> remove(Force force);
 

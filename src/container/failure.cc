@@ -1,5 +1,5 @@
 // Step numbers to words. The texts for a missing or unusable program keep the substrings that
-// Podman, Docker and containerd look for (OCI-FACTS C.6).
+// Podman, Docker and containerd look for.
 #include <array>
 #include <cerrno>
 #include <string_view>

@@ -10,7 +10,7 @@ namespace {
 
 constexpr uint32_t kAllAccess = kMknod | kRead | kWrite;
 
-// What a container without any rule has: OCI-FACTS C.5, runc's AllowedDevices.
+// What a container without any rule has: runc's AllowedDevices.
 const std::vector<DeviceException>& basic_devices() {
   static const std::vector<DeviceException> kBasic = {
       {true, 'c', std::nullopt, std::nullopt, kMknod},

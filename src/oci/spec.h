@@ -377,7 +377,7 @@ Result<Resources> parse_resources(std::string_view resources_json);
 [[nodiscard]] std::string print_process(const Process& process);
 
 // The example of `trivet-oci spec`: runc's and crun's, runnable as it is. `rootless` gives the
-// form for an ordinary user (OCI-FACTS C.5).
+// form for an ordinary user.
 enum class SpecKind { kRoot, kRootless };
 [[nodiscard]] Spec default_spec(SpecKind kind);
 

@@ -78,9 +78,9 @@ std::string option_lines(const std::vector<OptionSpec>& options) {
 
 }  // namespace
 
-std::string Arguments::get(const std::string& name, std::string fallback) const {
+std::string Arguments::get(const std::string& name, const std::string& fallback) const {
   const auto found = values_.find(name);
-  return found == values_.end() ? std::move(fallback) : found->second.back();
+  return found == values_.end() ? fallback : found->second.back();
 }
 
 std::vector<std::string> Arguments::all(const std::string& name) const {

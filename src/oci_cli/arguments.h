@@ -1,4 +1,4 @@
-// The command line of trivet-oci: what runc and crun accept, as data (OCI-FACTS A).
+// The command line of trivet-oci: what runc and crun accept, as data.
 #pragma once
 
 #include <map>
@@ -31,7 +31,7 @@ class Arguments {
  public:
   [[nodiscard]] bool has(const std::string& name) const { return values_.contains(name); }
   // The last value, or `fallback`.
-  [[nodiscard]] std::string get(const std::string& name, std::string fallback = "") const;
+  [[nodiscard]] std::string get(const std::string& name, const std::string& fallback = "") const;
   [[nodiscard]] std::vector<std::string> all(const std::string& name) const;
   [[nodiscard]] const std::vector<std::string>& operands() const { return operands_; }
 

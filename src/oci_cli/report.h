@@ -1,4 +1,4 @@
-// Errors and warnings of trivet-oci: to stderr, and to the log that engines read (OCI-FACTS C.6).
+// Errors and warnings of trivet-oci: to stderr, and to the log that engines read.
 #pragma once
 
 #include <string>

@@ -176,17 +176,15 @@ CopyPath parse_copy_path(const std::string& path) {
 
 Result<Entrance> open_entrance(const Home&, const Observed& observed, const std::string& path) {
   if (observed.init_alive) {
-    return Entrance {
-      .root = TRY(open_running_root(observed))
-      , .path = path
-    };
+    UniqueFd root = TRY(open_running_root(observed));
+    return Entrance{.root = std::move(root), .path = path};
   }
   const std::string normal = TRY(normal_path(path));
   const auto cover = find_cover(observed.record, normal);
-  if (!cover) return Entrance {
-      .root = TRY(open_stopped_root(observed))
-      , .path = path
-    };
+  if (!cover) {
+    UniqueFd root = TRY(open_stopped_root(observed));
+    return Entrance{.root = std::move(root), .path = path};
+  }
   struct stat status{};
   if (stat(cover->source.c_str(), &status) != 0) return fail_errno("stat \"{}\"", cover->source);
   if (!S_ISDIR(status.st_mode)) {
@@ -194,10 +192,9 @@ Result<Entrance> open_entrance(const Home&, const Observed& observed, const std:
                 path, cover->source);
   }
   const std::string tail = path.ends_with("/.") ? "/." : path.ends_with("/") ? "/" : "";
-  return Entrance {
-    .root = TRY(open_file(cover->source, O_PATH | O_DIRECTORY))
-    , .path = (cover->rest.empty() ? "/" : cover->rest) + tail
-  };
+  UniqueFd root = TRY(open_file(cover->source, O_PATH | O_DIRECTORY));
+  return Entrance{.root = std::move(root),
+                  .path = (cover->rest.empty() ? "/" : cover->rest) + tail};
 }
 
 Result<> copy_out(const Home& home, const Observed& observed, const std::string& path,

@@ -118,16 +118,12 @@ Result<Target> locate(int directory, std::string_view path) {
   }
   const size_t slash = clean.find_last_of('/');
   if (slash == std::string::npos) {
-    return Target {
-      .parent = TRY(open_at(directory, ".", O_RDONLY | O_DIRECTORY))
-      , .name = clean
-    };
+    UniqueFd parent = TRY(open_at(directory, ".", O_RDONLY | O_DIRECTORY));
+    return Target{.parent = std::move(parent), .name = clean};
   }
   const UniqueFd made = TRY(make_dirs_in_root(directory, clean.substr(0, slash)));
-  return Target {
-    .parent = TRY(open_at(made.get(), ".", O_RDONLY | O_DIRECTORY))
-    , .name = clean.substr(slash + 1)
-  };
+  UniqueFd parent = TRY(open_at(made.get(), ".", O_RDONLY | O_DIRECTORY));
+  return Target{.parent = std::move(parent), .name = clean.substr(slash + 1)};
 }
 
 Result<> remove_old(const Target& target) {

@@ -22,7 +22,7 @@ using OrderedJson = nlohmann::ordered_json;
 OrderedJson find_program(const std::string& name) {
   const char* path = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe)
   for (const std::string& directory : split(path != nullptr ? path : "/usr/bin:/bin", ':')) {
-    const std::string candidate = fmt::format("{}/{}", directory, name);
+    std::string candidate = fmt::format("{}/{}", directory, name);
     if (access(candidate.c_str(), X_OK) == 0) return candidate;
   }
   return nullptr;

@@ -112,7 +112,7 @@ Result<> release_name(const Home& home, const std::string& name, const std::stri
 }
 
 Result<std::string> find_id(const Home& home, std::string_view name) {
-  const std::string text(name);
+  std::string text(name);
   if (container_exists(home, text)) return text;
   if (is_name(name)) {
     const auto owner = holder(home, name);

@@ -13,7 +13,7 @@ oci::DeviceRule allow(char type, std::optional<int64_t> major, std::optional<int
   return {.allow = true, .type = type, .major = major, .minor = minor, .access = access};
 }
 
-// Nothing but the devices every container has, terminals, and making nodes (OCI-FACTS C.5).
+// Nothing but the devices every container has, terminals, and making nodes.
 std::vector<oci::DeviceRule> default_rules() {
   std::vector<oci::DeviceRule> rules = {oci::DeviceRule{},
                                         allow('c', std::nullopt, std::nullopt, "m"),

@@ -9,7 +9,7 @@ namespace trivet::runtime {
 
 namespace {
 
-// Docker's lists (OCI-FACTS C.5).
+// Docker's lists.
 const std::vector<std::string>& default_masked_paths() {
   static const std::vector<std::string> paths = {
       "/proc/acpi",       "/proc/asound",      "/proc/interrupts",

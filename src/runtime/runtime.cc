@@ -295,7 +295,7 @@ Result<std::vector<VolumeInfo>> Runtime::volumes() {
 }
 
 Result<std::string> Runtime::create_volume(const std::string& name) {
-  const std::string chosen = name.empty() ? random_hex(32) : name;
+  std::string chosen = name.empty() ? random_hex(32) : name;
   if (TRY(runtime::make_volume(state_->home, chosen, name.empty())) == runtime::Presence::kMade) {
     return chosen;
   }

@@ -32,10 +32,11 @@ Result<> refresh_joins(const Home& home, const monitor::Record& record) {
 }
 
 Result<pid_t> launch(const Home& home, const std::string& id, int attach_fd) {
-  return monitor::start_monitor({
-    .directories = home.directories, .id = id, .program = TRY(find_monitor())
-    , .attach_fd = attach_fd
-  });
+  std::string program = TRY(find_monitor());
+  return monitor::start_monitor({.directories = home.directories,
+                                 .id = id,
+                                 .program = std::move(program),
+                                 .attach_fd = attach_fd});
 }
 
 monitor::AttachOptions streams_of(const RunOptions& options) {

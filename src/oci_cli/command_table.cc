@@ -15,6 +15,9 @@ std::vector<OptionSpec> create_options() {
           {"no-pivot", 0, nullptr, "do not use pivot_root(2): for a root on ramfs"},
           {"no-new-keyring", 0, nullptr, "keep the caller's session keyring"},
           {"preserve-fds", 0, "N", "pass 3 … 3+N-1 to the container"},
+          {"pidfd-socket", 0, "PATH", "where a pidfd of the init is sent"},
+          {"timing", 0, "FORMAT", "print to stderr what each step cost: \"text\" or \"json\""},
+          {"dry-run", 0, nullptr, "print what would be done, and do nothing"},
           {"help", 'h', nullptr, "this text"}};
 }
 
@@ -41,6 +44,7 @@ std::vector<OptionSpec> exec_options() {
           {"no-new-privs", 0, nullptr, "set no_new_privs"},
           {"cap", 'c', "CAP", "add a capability; may be repeated"},
           {"preserve-fds", 0, "N", "pass 3 … 3+N-1 to the process"},
+          {"pidfd-socket", 0, "PATH", "where a pidfd of the process is sent"},
           {"cgroup", 0, "PATH", "below the container's cgroup"},
           {"ignore-paused", 0, nullptr, "accepted for compatibility"},
           {"help", 'h', nullptr, "this text"}};
@@ -125,6 +129,14 @@ const std::vector<CommandSpec>& commands() {
       {"pause", "ID", 1, 1, "freeze a container", {kHelp}},
       {"resume", "ID", 1, 1, "thaw a container", {kHelp}},
       {"update", "ID", 1, 1, "change a container's limits", update_options()},
+      {"events",
+       "ID",
+       1,
+       1,
+       "print a container's statistics and OOM kills as JSON lines until it ends",
+       {{"stats", 0, nullptr, "print the statistics once"},
+        {"interval", 0, "DURATION", "time between statistics (default 5s)"},
+        kHelp}},
       {"features", "", 0, 0, "print what this runtime can do as JSON", {kHelp}},
       {"spec",
        "",

@@ -335,7 +335,7 @@ StepTime step_time(const stage::Message& message) {
           .microseconds = message.operand};
 }
 
-Error Creation::init_died() {
+Error Creation::init_died() const {
   const auto code = reap_child(init_.pidfd.get());
   const bool killed = code && *code == 128 + SIGKILL;
   Error error(ErrorCode::kSystem, fmt::format("the container's init ended before it was ready ({})",

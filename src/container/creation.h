@@ -39,7 +39,7 @@ class Creation {
   Result<> deliver_console(UniqueFd master);
   Result<> publish();  // state and pid file
 
-  [[nodiscard]] Error init_died();
+  [[nodiscard]] Error init_died() const;
 
   const oci::Spec& spec_;
   const CreateOptions& options_;

@@ -30,6 +30,6 @@ struct StagePlan {
   bool report_times = false;
 };
 
-[[nodiscard]] std::string encode(const StagePlan& plan, const StageFds& fds);
+[[nodiscard]] std::string encode(const StagePlan& source, const StageFds& fds);
 
 }  // namespace trivet::container

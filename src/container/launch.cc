@@ -19,7 +19,7 @@ namespace trivet::container {
 namespace {
 
 #ifndef MFD_EXEC
-constexpr unsigned MFD_EXEC = 0x10;  // linux/memfd.h, since 6.3
+constexpr unsigned MFD_EXEC = 0x10;  // NOLINT(readability-identifier-naming): since 6.3
 #endif
 
 // A descriptor with `content` that nobody can change any more.
@@ -48,6 +48,8 @@ class PidNamespaceForChildren {
     return entered;
   }
   PidNamespaceForChildren(PidNamespaceForChildren&&) = default;
+  PidNamespaceForChildren(const PidNamespaceForChildren&) = delete;
+  PidNamespaceForChildren& operator=(const PidNamespaceForChildren&) = delete;
   PidNamespaceForChildren& operator=(PidNamespaceForChildren&&) = delete;
   ~PidNamespaceForChildren() {
     if (original_) (void)setns(original_.get(), CLONE_NEWPID);

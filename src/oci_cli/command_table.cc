@@ -76,7 +76,7 @@ const OptionSpec kHelp{"help", 'h', nullptr, "this text"};
 }  // namespace
 
 const std::vector<OptionSpec>& global_options() {
-  static const std::vector<OptionSpec> options{
+  static const std::vector<OptionSpec> kOptions{
       {"root", 0, "DIR", "the state directory"},
       {"log", 0, "FILE", "append log messages and errors there"},
       {"log-format", 0, "FORMAT", "\"text\" or \"json\""},
@@ -87,11 +87,11 @@ const std::vector<OptionSpec>& global_options() {
       {"rootless", 0, "BOOL", "true, false or auto: accepted for compatibility"},
       {"version", 'v', nullptr, "print the version"},
       {"help", 'h', nullptr, "this text"}};
-  return options;
+  return kOptions;
 }
 
 const std::vector<CommandSpec>& commands() {
-  static const std::vector<CommandSpec> table{
+  static const std::vector<CommandSpec> kTable{
       {"create", "ID", 1, 1, "make a container from a bundle; it waits for start",
        create_options()},
       {"start", "ID", 1, 1, "run the program of a created container", {kHelp}},
@@ -147,7 +147,7 @@ const std::vector<CommandSpec>& commands() {
         {"rootless", 0, nullptr, "for an ordinary user"},
         kHelp}},
   };
-  return table;
+  return kTable;
 }
 
 }  // namespace trivet::oci_cli

@@ -15,6 +15,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -194,7 +195,8 @@ def unit_tests(preset: str) -> Counts:
 NO_TEST_SELECTED = 5  # pytest's exit code
 
 
-def integration_tests(preset: str, arguments: list[str]) -> Counts:
+def integration_tests(preset: str, arguments: list[str], tests: str = "integration") -> Counts:
+    """The pytest suite of tests/TESTS against the programs of one build."""
     folder = ROOT / ("build" if preset == "release" else f"build-{preset}") / "bin"
     environment = {**os.environ, "TRIVET_BIN_DIR": str(folder), "TRIVET_TEST_PATIENCE": "4"}
     if preset != "release":
@@ -202,10 +204,10 @@ def integration_tests(preset: str, arguments: list[str]) -> Counts:
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         command = [sys.executable, "-m", "pytest", "-q", "--color=no", "--tb=short",
                    "-p", "no:cacheprovider", "-n", str(TEST_WORKERS), f"--junitxml={report.name}",
-                   "tests/integration", *arguments]
+                   f"tests/{tests}", *arguments]
         result = run(command, timeout=1200, env=environment)
         if result.returncode not in (0, NO_TEST_SELECTED):
-            show(f"integration tests, {preset}", result.stdout, lines=1000)
+            show(f"{tests} tests, {preset}", result.stdout, lines=1000)
         try:
             suites = list(xml.etree.ElementTree.parse(report.name).getroot().iter("testsuite"))
         except xml.etree.ElementTree.ParseError:
@@ -216,6 +218,29 @@ def integration_tests(preset: str, arguments: list[str]) -> Counts:
     if result.returncode not in (0, NO_TEST_SELECTED):
         failed = max(failed, 1)
     return Counts(max(count["tests"] - failed - count["skipped"], 0), failed, count["skipped"])
+
+
+# What the guest with cgroup v2 runs: all that a cgroup has a part in. It is slow.
+GUEST_TESTS = ("test_oci_lifecycle.py", "test_oci_fields.py", "test_run_limits.py",
+               "test_run_crash.py")
+
+
+def guest_tests() -> Counts:
+    """The native and cgroup tests in a virtual machine with cgroup v2 and a kernel of its own."""
+    environment = {**os.environ, "TRIVET_BIN_DIR": str(ROOT / "build/bin"),
+                   "TRIVET_TEST_PATIENCE": "20"}
+    command = [sys.executable, "tests/guest/guest.py", "--timeout", "900", "--", sys.executable, "-m",
+               "pytest", "-q", "--color=no", "--tb=short", "-p", "no:cacheprovider", "-n", str(CPUS),
+               *(f"tests/integration/{name}" for name in GUEST_TESTS)]
+    result = run(command, timeout=1000, env=environment)
+    # The guest's files are gone with it; its console has pytest's last line.
+    counts = {word: int(number) for number, word in
+              re.findall(r"(\d+) (passed|failed|errors?|skipped)", result.stdout.splitlines()[-1])}
+    failed = counts.get("failed", 0) + counts.get("error", 0) + counts.get("errors", 0)
+    if result.returncode != 0:
+        failed = max(failed, 1)
+        show("tests in the guest", result.stdout, lines=1000)
+    return Counts(counts.get("passed", 0), failed, counts.get("skipped", 0))
 
 
 def fuzz_smoke() -> Counts:
@@ -265,16 +290,22 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     integration_asan = Suite("integration tests, sanitizers",
                              lambda: integration_tests("asan", options.pytest))
     fuzzers = Suite("fuzzers", fuzz_smoke)
+    faults = Suite("faults", lambda: integration_tests("release", options.pytest, "faults"))
+    guest = Suite("tests in a guest with cgroup v2", guest_tests)
     if options.unit:
         return [[[build_asan, unit]]]
     if options.integration:
         return [[[build_release, integration]]]
+    if options.faults:
+        return [[[build_release, faults]]]
+    if options.guest:
+        return [[[build_release, guest]]]
     if options.asan:
         return [[[build_asan]], [[unit], [integration_asan]]]
     if options.quick:
         return [[[build_release]], [[integration], [style, build_asan, unit]]]
     return [[[build_release]], [[integration], [style, build_asan, unit]],
-            [[integration_asan], [fuzzers, tidy]]]
+            [[integration_asan], [fuzzers, tidy]], [[faults]], [[guest]]]
 
 
 def parse_options() -> argparse.Namespace:
@@ -282,12 +313,16 @@ def parse_options() -> argparse.Namespace:
         prog="scripts/test",
         description="Installs what is needed, builds, and runs all tests: the release build, "
         "clang-format and clang-tidy (on what changed), the integration tests, then unit and "
-        "integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, and a few "
-        "seconds of every fuzzer.")
+        "integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, a few seconds of "
+        "every fuzzer, the faults, and the cgroup tests in a virtual machine with cgroup v2.")
     some = parser.add_mutually_exclusive_group()
     some.add_argument("--unit", action="store_true", help="only the unit tests (with sanitizers)")
     some.add_argument("--integration", action="store_true",
                       help="only the integration tests, of the release build")
+    some.add_argument("--faults", action="store_true",
+                      help="only the tests that fail every kernel call in turn")
+    some.add_argument("--guest", action="store_true",
+                      help="only the tests in a virtual machine with cgroup v2")
     some.add_argument("--asan", action="store_true", help="only what runs with sanitizers")
     some.add_argument("--quick", action="store_true",
                       help="without clang-tidy, fuzzers and integration tests with sanitizers")

@@ -177,6 +177,7 @@ Result<> Creation::launch() {
                                        !spec_.hooks.create_container.empty(),
                  .pause_before_exec = true,
                  .report_namespaces = static_cast<bool>(options_.on_namespaces)};
+  if (namespaces_.user) launch_options.id_maps = &sync_;
   init_ = TRY(launch_stage(encode(stage_plan_, fds), inherit, launch_options));
   rollback_.add([this] { return kill_and_reap(init_.pidfd.get()); });
   sync_.child.reset();

@@ -58,6 +58,18 @@ class PidNamespaceForChildren {
   UniqueFd original_;
 };
 
+// In the child. execve(2) computes the capabilities anew from the user: a child that is nobody in its
+// user namespace, for want of a map or by its uid, would lose them all.
+void become_root_of_namespace(const SyncPair& id_maps) {
+  close(id_maps.parent.get());  // or the end of the parent would not be seen
+  stage::Message message{};
+  if (recv(id_maps.child.get(), &message, sizeof message, 0) != sizeof message) _exit(127);
+  // The system calls themselves: the library's functions would look for further threads. The stage
+  // repeats them, and reports a failure.
+  syscall(SYS_setresgid, 0, 0, 0);
+  syscall(SYS_setresuid, 0, 0, 0);
+}
+
 // In the child: only system calls, on memory that the parent prepared.
 [[noreturn]] void become_stage(int program_fd, const std::vector<int>& inherit, bool block_signals,
                                char* const* argv, char* const* envp) {
@@ -126,6 +138,7 @@ Result<StageProcess> launch_stage(const std::string& blob, const std::vector<int
   if (pid < 0) return fail_errno("clone with namespaces {:#x}", options.clone_flags);
   if (pid == 0) {
     reset_ignored_signals();
+    if (options.id_maps != nullptr) become_root_of_namespace(*options.id_maps);
     become_stage(program.get(), kept, options.block_signals, argv.data(), envp.data());
   }
   return StageProcess{.pid = pid, .pidfd = UniqueFd(pidfd)};

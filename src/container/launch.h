@@ -25,6 +25,9 @@ struct LaunchOptions {
   int cgroup_fd = -1;      // v2: born there
   int pid_namespace = -1;  // joined by the child only
   bool block_signals = false;
+  // With a new user namespace: the parent writes the id maps, then sends go on this pair, and only
+  // then the child executes the stage.
+  const SyncPair* id_maps = nullptr;
 };
 
 struct StageProcess {

@@ -72,7 +72,8 @@ def pytest_runtest_setup(item):
 @pytest.fixture(scope="session")
 def scratch():
     """A short path (sockets have at most 107 bytes), removed in the end with all that is in it."""
-    with tempfile.TemporaryDirectory(prefix="c") as folder:
+    # What is mounted in it (dockerd's network namespace) stays, and goes with the box.
+    with tempfile.TemporaryDirectory(prefix="c", ignore_cleanup_errors=True) as folder:
         yield pathlib.Path(folder)
 
 

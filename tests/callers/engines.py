@@ -127,8 +127,6 @@ runtime_supports_nocgroup = ["trivet-oci"]
 static_dir = "{base}/static"
 volume_path = "{base}/volumes"
 tmp_dir = "{base}/tmp"
-infra_image = "localhost/box:latest"
-infra_command = "/bin/sleep infinity"
 [engine.runtimes]
 trivet-oci = ["{runtime}"]
 [network]

@@ -30,6 +30,8 @@ CPUS = len(os.sched_getaffinity(0))
 FUZZ_SECONDS = 10
 # Integration tests at the same time; they wait for containers, not for the processor.
 TEST_WORKERS = 4
+# Engines at the same time; they are busy themselves.
+CALLER_WORKERS = 2
 SOURCE_SUFFIXES = (".cc", ".h", ".c")
 SANITIZER_ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:handle_abort=1",
@@ -194,18 +196,17 @@ def unit_tests(preset: str) -> Counts:
 NO_TEST_SELECTED = 5  # pytest's exit code
 
 
-def integration_tests(preset: str, arguments: list[str]) -> Counts:
+def pytest_suite(title: str, preset: str, arguments: list[str]) -> Counts:
     folder = ROOT / ("build" if preset == "release" else f"build-{preset}") / "bin"
     environment = {**os.environ, "TRIVET_BIN_DIR": str(folder), "TRIVET_TEST_PATIENCE": "4"}
     if preset != "release":
         environment.update(SANITIZER_ENVIRONMENT)
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         command = [sys.executable, "-m", "pytest", "-q", "--color=no", "--tb=short",
-                   "-p", "no:cacheprovider", "-n", str(TEST_WORKERS), f"--junitxml={report.name}",
-                   "tests/integration", *arguments]
+                   "-p", "no:cacheprovider", f"--junitxml={report.name}", *arguments]
         result = run(command, timeout=1200, env=environment)
         if result.returncode not in (0, NO_TEST_SELECTED):
-            show(f"integration tests, {preset}", result.stdout, lines=1000)
+            show(f"{title}, {preset}", result.stdout, lines=1000)
         try:
             suites = list(xml.etree.ElementTree.parse(report.name).getroot().iter("testsuite"))
         except xml.etree.ElementTree.ParseError:
@@ -216,6 +217,17 @@ def integration_tests(preset: str, arguments: list[str]) -> Counts:
     if result.returncode not in (0, NO_TEST_SELECTED):
         failed = max(failed, 1)
     return Counts(max(count["tests"] - failed - count["skipped"], 0), failed, count["skipped"])
+
+
+def integration_tests(preset: str, arguments: list[str]) -> Counts:
+    return pytest_suite("integration tests", preset,
+                        ["-n", str(TEST_WORKERS), "tests/integration", *arguments])
+
+
+def caller_tests(arguments: list[str]) -> Counts:
+    """Real engines drive trivet-oci. A worker has a whole file, and its engine to itself."""
+    return pytest_suite("callers", "release",
+                        ["-n", str(CALLER_WORKERS), "--dist", "loadfile", "tests/callers", *arguments])
 
 
 def fuzz_smoke() -> Counts:
@@ -262,6 +274,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     tidy = Suite("clang-tidy", lambda: check_tidy(options.tidy_seconds))
     unit = Suite("unit tests, sanitizers", lambda: unit_tests("asan"))
     integration = Suite("integration tests", lambda: integration_tests("release", options.pytest))
+    callers = Suite("callers", lambda: caller_tests(options.pytest))
     integration_asan = Suite("integration tests, sanitizers",
                              lambda: integration_tests("asan", options.pytest))
     fuzzers = Suite("fuzzers", fuzz_smoke)
@@ -269,11 +282,13 @@ def plan(options: argparse.Namespace) -> list[Stage]:
         return [[[build_asan, unit]]]
     if options.integration:
         return [[[build_release, integration]]]
+    if options.callers:
+        return [[[build_release, callers]]]
     if options.asan:
         return [[[build_asan]], [[unit], [integration_asan]]]
     if options.quick:
-        return [[[build_release]], [[integration], [style, build_asan, unit]]]
-    return [[[build_release]], [[integration], [style, build_asan, unit]],
+        return [[[build_release]], [[integration, callers], [style, build_asan, unit]]]
+    return [[[build_release]], [[integration, callers], [style, build_asan, unit]],
             [[integration_asan], [fuzzers, tidy]]]
 
 
@@ -281,13 +296,15 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/test",
         description="Installs what is needed, builds, and runs all tests: the release build, "
-        "clang-format and clang-tidy (on what changed), the integration tests, then unit and "
-        "integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, and a few "
-        "seconds of every fuzzer.")
+        "clang-format and clang-tidy (on what changed), the integration tests, podman, docker and "
+        "containerd driving trivet-oci, then unit and integration tests with AddressSanitizer and "
+        "UndefinedBehaviorSanitizer, and a few seconds of every fuzzer.")
     some = parser.add_mutually_exclusive_group()
     some.add_argument("--unit", action="store_true", help="only the unit tests (with sanitizers)")
     some.add_argument("--integration", action="store_true",
                       help="only the integration tests, of the release build")
+    some.add_argument("--callers", action="store_true",
+                      help="only podman, buildah, docker and containerd driving trivet-oci")
     some.add_argument("--asan", action="store_true", help="only what runs with sanitizers")
     some.add_argument("--quick", action="store_true",
                       help="without clang-tidy, fuzzers and integration tests with sanitizers")

@@ -58,8 +58,8 @@ class PidNamespaceForChildren {
   UniqueFd original_;
 };
 
-// In the child. execve(2) computes the capabilities anew from the user: a child that is nobody in its
-// user namespace, for want of a map or by its uid, would lose them all.
+// In the child. execve(2) computes the capabilities anew from the user: a child that is nobody in
+// its user namespace, for want of a map or by its uid, would lose them all.
 void become_root_of_namespace(const SyncPair& id_maps) {
   close(id_maps.parent.get());  // or the end of the parent would not be seen
   stage::Message message{};

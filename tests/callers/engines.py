@@ -88,6 +88,14 @@ class Client:
         return harness.Terminal(command, {**self.env, "TERM": "xterm"}, 24, 80)
 
 
+def wait_for_size(terminal: harness.Terminal, size: str) -> None:
+    """Until the shell on the terminal sees "ROWS COLUMNS": some engines set it after the start."""
+    def shown() -> bool:
+        terminal.send("stty size\n")
+        return terminal.expect(r"\n(\d+ \d+)").group(1) == size
+    harness.wait_for(shown, what=f"a terminal of {size}")
+
+
 class Daemon:
     """A program in the background with a log; ended by its pid."""
 

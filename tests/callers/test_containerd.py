@@ -32,10 +32,10 @@ def test_a_program_that_cannot_run(containerd, program, words):
 
 def test_a_terminal(containerd):
     terminal = containerd.terminal("run", "--rm", "--tty", *containerd.runtime, containerd.image, "one", "sh")
-    terminal.send("tty; stty size; echo $((6*7))\n")
+    terminal.send("tty; echo $((6*7))\n")
     terminal.expect("/dev/pts/0")
-    terminal.expect("24 80")
     terminal.expect("42")
+    engines.wait_for_size(terminal, "24 80")
     terminal.send("exit 5\n")
     assert terminal.wait() == 5
     terminal.close()

@@ -53,15 +53,10 @@ def test_streams_and_a_terminal(docker):
     terminal.expect("/dev/pts/0")
     terminal.expect("42")
     terminal.resize(33, 77)
-    harness.wait_for(lambda: size_is(terminal, "33 77"), what="the new size")
+    engines.wait_for_size(terminal, "33 77")
     terminal.send("exit 5\n")
     assert terminal.wait() == 5
     terminal.close()
-
-
-def size_is(terminal: harness.Terminal, size: str) -> bool:
-    terminal.send("stty size\n")
-    return terminal.expect(r"\n(\d+ \d+)").group(1) == size
 
 
 def test_user_directory_environment_and_names(docker):

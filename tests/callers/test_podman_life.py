@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import engines
 import harness
 
 pytestmark = pytest.mark.podman
@@ -115,10 +116,10 @@ def test_the_exit_code_of_exec(podman, words, code):
 def test_exec_on_a_terminal(podman):
     name = podman.spawn("sleep", "100")
     terminal = podman.terminal("exec", "-it", name, "sh")
-    terminal.send("tty; stty size; echo $((6*7))\n")
+    terminal.send("tty; echo $((6*7))\n")
     terminal.expect("/dev/pts/")
-    terminal.expect("24 80")
     terminal.expect("42")
+    engines.wait_for_size(terminal, "24 80")
     terminal.send("exit 8\n")
     assert terminal.wait() == 8
     terminal.close()

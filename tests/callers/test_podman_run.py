@@ -53,13 +53,12 @@ def test_user_groups_directory_environment_and_names(podman):
 
 def test_a_terminal(podman):
     terminal = podman.terminal("run", "--rm", "-it", "--network", "none", "box", "sh")
-    terminal.send("tty; stty size; echo $((6*7))\n")
+    terminal.send("tty; echo $((6*7))\n")
     terminal.expect("/dev/pts/0")
-    terminal.expect("24 80")
     terminal.expect("42")
+    engines.wait_for_size(terminal, "24 80")
     terminal.resize(33, 77)
-    terminal.send("sleep 0.3; stty size\n")
-    terminal.expect("33 77")
+    engines.wait_for_size(terminal, "33 77")
     terminal.send("exit 5\n")
     assert terminal.wait() == 5
     terminal.close()

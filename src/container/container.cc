@@ -237,7 +237,7 @@ Result<> Container::start() {
                              namespace_flags(spec));
         !ran) {
       (void)send_signal(pidfd.get(), SIGKILL);
-      return ran;
+      return std::unexpected(abandon_start(std::move(ran).error()));
     }
   }
   TRY(send_go(conversation.get()));
@@ -246,13 +246,20 @@ Result<> Container::start() {
   if (answer) {
     ProcessPlan process;
     process.args = { program_.empty() ? TRY(load_spec()).process->args.front() : program_ };
-    return std::unexpected(describe_failure(*answer, StagePlan{.process = &process}));
+    return std::unexpected(
+        abandon_start(describe_failure(*answer, StagePlan{.process = &process})));
   }
   if (!record_.has_hooks) return {};
   const std::string state = oci::print_state_line(make_state(record_, Status::kRunning));
   auto ran = run_hooks("poststart", spec.hooks.poststart, state);
   if (!ran) (void)kill(SIGKILL);
   return ran;
+}
+
+Error Container::abandon_start(Error cause) const {
+  if (!cgroup_) return cause;
+  if (auto removed = cgroup_->remove(); !removed) return std::move(cause).note(removed.error());
+  return cause;
 }
 
 Result<> Container::kill(int signal) {

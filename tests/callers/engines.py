@@ -88,12 +88,14 @@ class Client:
         return harness.Terminal(command, {**self.env, "TERM": "xterm"}, 24, 80)
 
 
-def wait_for_size(terminal: harness.Terminal, size: str) -> None:
-    """Until the shell on the terminal sees "ROWS COLUMNS": some engines set it after the start."""
+def resize(terminal: harness.Terminal, rows: int, columns: int) -> None:
+    """Until the shell on the terminal sees it: some engines look for changes a while after the start."""
     def shown() -> bool:
+        terminal.resize(rows, columns + 1)
+        terminal.resize(rows, columns)
         terminal.send("stty size\n")
-        return terminal.expect(r"\n(\d+ \d+)").group(1) == size
-    harness.wait_for(shown, what=f"a terminal of {size}")
+        return terminal.expect(r"\n(\d+ \d+)").group(1) == f"{rows} {columns}"
+    harness.wait_for(shown, what=f"a terminal of {rows} by {columns}")
 
 
 class Daemon:

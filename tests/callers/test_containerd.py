@@ -35,7 +35,7 @@ def test_a_terminal(containerd):
     terminal.send("tty; echo $((6*7))\n")
     terminal.expect("/dev/pts/0")
     terminal.expect("42")
-    engines.wait_for_size(terminal, "24 80")
+    engines.resize(terminal, 33, 77)
     terminal.send("exit 5\n")
     assert terminal.wait() == 5
     terminal.close()

@@ -52,8 +52,7 @@ def test_streams_and_a_terminal(docker):
     terminal.send("tty; echo $((6*7))\n")
     terminal.expect("/dev/pts/0")
     terminal.expect("42")
-    terminal.resize(33, 77)
-    engines.wait_for_size(terminal, "33 77")
+    engines.resize(terminal, 33, 77)
     terminal.send("exit 5\n")
     assert terminal.wait() == 5
     terminal.close()

@@ -119,7 +119,7 @@ def test_exec_on_a_terminal(podman):
     terminal.send("tty; echo $((6*7))\n")
     terminal.expect("/dev/pts/")
     terminal.expect("42")
-    engines.wait_for_size(terminal, "24 80")
+    engines.resize(terminal, 33, 77)
     terminal.send("exit 8\n")
     assert terminal.wait() == 8
     terminal.close()

@@ -31,6 +31,8 @@ CPUS = len(os.sched_getaffinity(0))
 FUZZ_SECONDS = 10
 # Integration tests at the same time; they wait for containers, not for the processor.
 TEST_WORKERS = 4
+# Engines at the same time; they are busy themselves.
+CALLER_WORKERS = 2
 SOURCE_SUFFIXES = (".cc", ".h", ".c")
 SANITIZER_ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:handle_abort=1",
@@ -195,19 +197,17 @@ def unit_tests(preset: str) -> Counts:
 NO_TEST_SELECTED = 5  # pytest's exit code
 
 
-def integration_tests(preset: str, arguments: list[str], tests: str = "integration") -> Counts:
-    """The pytest suite of tests/TESTS against the programs of one build."""
+def pytest_suite(title: str, preset: str, arguments: list[str]) -> Counts:
     folder = ROOT / ("build" if preset == "release" else f"build-{preset}") / "bin"
     environment = {**os.environ, "TRIVET_BIN_DIR": str(folder), "TRIVET_TEST_PATIENCE": "4"}
     if preset != "release":
         environment.update(SANITIZER_ENVIRONMENT)
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         command = [sys.executable, "-m", "pytest", "-q", "--color=no", "--tb=short",
-                   "-p", "no:cacheprovider", "-n", str(TEST_WORKERS), f"--junitxml={report.name}",
-                   f"tests/{tests}", *arguments]
+                   "-p", "no:cacheprovider", f"--junitxml={report.name}", *arguments]
         result = run(command, timeout=1200, env=environment)
         if result.returncode not in (0, NO_TEST_SELECTED):
-            show(f"{tests} tests, {preset}", result.stdout, lines=1000)
+            show(f"{title}, {preset}", result.stdout, lines=1000)
         try:
             suites = list(xml.etree.ElementTree.parse(report.name).getroot().iter("testsuite"))
         except xml.etree.ElementTree.ParseError:
@@ -241,6 +241,22 @@ def guest_tests() -> Counts:
         failed = max(failed, 1)
         show("tests in the guest", result.stdout, lines=1000)
     return Counts(counts.get("passed", 0), failed, counts.get("skipped", 0))
+
+
+def integration_tests(preset: str, arguments: list[str]) -> Counts:
+    return pytest_suite("integration tests", preset,
+                        ["-n", str(TEST_WORKERS), "tests/integration", *arguments])
+
+
+def fault_tests(arguments: list[str]) -> Counts:
+    """Every kernel call of trivet-oci fails in turn."""
+    return pytest_suite("faults", "release", ["-n", str(TEST_WORKERS), "tests/faults", *arguments])
+
+
+def caller_tests(arguments: list[str]) -> Counts:
+    """Real engines drive trivet-oci. A worker has a whole file, and its engine to itself."""
+    return pytest_suite("callers", "release",
+                        ["-n", str(CALLER_WORKERS), "--dist", "loadfile", "tests/callers", *arguments])
 
 
 def fuzz_smoke() -> Counts:
@@ -287,10 +303,11 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     tidy = Suite("clang-tidy", lambda: check_tidy(options.tidy_seconds))
     unit = Suite("unit tests, sanitizers", lambda: unit_tests("asan"))
     integration = Suite("integration tests", lambda: integration_tests("release", options.pytest))
+    callers = Suite("callers", lambda: caller_tests(options.pytest))
     integration_asan = Suite("integration tests, sanitizers",
                              lambda: integration_tests("asan", options.pytest))
     fuzzers = Suite("fuzzers", fuzz_smoke)
-    faults = Suite("faults", lambda: integration_tests("release", options.pytest, "faults"))
+    faults = Suite("faults", lambda: fault_tests(options.pytest))
     guest = Suite("tests in a guest with cgroup v2", guest_tests)
     if options.unit:
         return [[[build_asan, unit]]]
@@ -300,11 +317,13 @@ def plan(options: argparse.Namespace) -> list[Stage]:
         return [[[build_release, faults]]]
     if options.guest:
         return [[[build_release, guest]]]
+    if options.callers:
+        return [[[build_release, callers]]]
     if options.asan:
         return [[[build_asan]], [[unit], [integration_asan]]]
     if options.quick:
-        return [[[build_release]], [[integration], [style, build_asan, unit]]]
-    return [[[build_release]], [[integration], [style, build_asan, unit]],
+        return [[[build_release]], [[integration, callers], [style, build_asan, unit]]]
+    return [[[build_release]], [[integration, callers], [style, build_asan, unit]],
             [[integration_asan], [fuzzers, tidy]], [[faults]], [[guest]]]
 
 
@@ -312,9 +331,10 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/test",
         description="Installs what is needed, builds, and runs all tests: the release build, "
-        "clang-format and clang-tidy (on what changed), the integration tests, then unit and "
-        "integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, a few seconds of "
-        "every fuzzer, the faults, and the cgroup tests in a virtual machine with cgroup v2.")
+        "clang-format and clang-tidy (on what changed), the integration tests, podman, docker and "
+        "containerd driving trivet-oci, then unit and integration tests with AddressSanitizer and "
+        "UndefinedBehaviorSanitizer, a few seconds of every fuzzer, the faults, and the cgroup tests "
+        "in a virtual machine with cgroup v2.")
     some = parser.add_mutually_exclusive_group()
     some.add_argument("--unit", action="store_true", help="only the unit tests (with sanitizers)")
     some.add_argument("--integration", action="store_true",
@@ -323,6 +343,8 @@ def parse_options() -> argparse.Namespace:
                       help="only the tests that fail every kernel call in turn")
     some.add_argument("--guest", action="store_true",
                       help="only the tests in a virtual machine with cgroup v2")
+    some.add_argument("--callers", action="store_true",
+                      help="only podman, buildah, docker and containerd driving trivet-oci")
     some.add_argument("--asan", action="store_true", help="only what runs with sanitizers")
     some.add_argument("--quick", action="store_true",
                       help="without clang-tidy, fuzzers and integration tests with sanitizers")

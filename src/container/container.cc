@@ -179,7 +179,7 @@ Result<> Container::start(Timing* timing) {
                              namespace_flags(spec));
         !ran) {
       (void)send_signal(pidfd.get(), SIGKILL);
-      return ran;
+      return std::unexpected(abandon_start(std::move(ran).error()));
     }
   }
   TRY(send_go(conversation.get()));
@@ -209,11 +209,18 @@ Result<> Container::follow_start(int conversation, Timing* timing) const {
       ::unlink((state_directory_ + "/start.sock").c_str());
       ProcessPlan process;
       process.args = { program_.empty() ? TRY(load_spec()).process->args.front() : program_ };
-      return std::unexpected(describe_failure(*message, StagePlan{.process = &process}));
+      return std::unexpected(
+          abandon_start(describe_failure(*message, StagePlan{.process = &process})));
     }
   }
   ::unlink((state_directory_ + "/start.sock").c_str());
   return {};
+}
+
+Error Container::abandon_start(Error cause) const {
+  if (!cgroup_) return cause;
+  if (auto removed = cgroup_->remove(); !removed) return std::move(cause).note(removed.error());
+  return cause;
 }
 
 Result<> Container::kill(int signal) {

@@ -181,6 +181,10 @@ class Container {
 
   friend class Creation;
 
+  // Takes the cgroup away when the program could not be started: not every engine deletes the
+  // container then (Docker 20.10 may not).
+  [[nodiscard]] Error abandon_start(Error cause) const;
+
   std::string state_directory_;
   Record record_;
   std::optional<cgroup::Cgroup> cgroup_;

@@ -228,7 +228,9 @@ Error program_failure(const stage::Message& message, const ProcessPlan& process)
       return {ErrorCode::kCommandNotExecutable,
               fmt::format("exec: \"{}\": permission denied", name)};
     case EISDIR:
-      return {ErrorCode::kCommandNotExecutable, fmt::format("exec: \"{}\": is a directory", name)};
+      // execve(2) answers EACCES to a directory, and that text is what Podman looks for.
+      return {ErrorCode::kCommandNotExecutable,
+              fmt::format("exec: \"{}\": is a directory: permission denied", name)};
     case ENOEXEC:
       return Error(ErrorCode::kCommandNotExecutable,
                    fmt::format("exec: \"{}\": exec format error", name))

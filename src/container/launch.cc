@@ -70,15 +70,19 @@ class PidNamespaceForChildren {
   _exit(127);
 }
 
-void become_root_when_mapped(int sync_fd) {
+// execve(2) computes the capabilities anew from the user: a child that is nobody in its user
+// namespace, for want of a map or by its uid, would lose them all.
+void become_root_of_namespace(const SyncPair& conversation) {
+  close(conversation.parent.get());  // or the end of the parent would not be seen
   stage::Message message{};
   ssize_t count = 0;
   do {
-    count = ::read(sync_fd, &message, sizeof message);
+    count = ::read(conversation.child.get(), &message, sizeof message);
   } while (count < 0 && errno == EINTR);
   if (count != sizeof message || message.kind != stage::MessageKind::kGo) _exit(127);
+  // The system calls themselves: the library's functions would look for further threads.
   if (syscall(SYS_setresgid, 0, 0, 0) != 0 || syscall(SYS_setresuid, 0, 0, 0) != 0) {
-    report_and_leave(sync_fd, stage::Step::kBecomeRoot, errno);
+    report_and_leave(conversation.child.get(), stage::Step::kBecomeRoot, errno);
   }
 }
 
@@ -88,10 +92,13 @@ void become_root_when_mapped(int sync_fd) {
   for (const int fd : inherit) {
     if (fd >= 0) fcntl(fd, F_SETFD, 0);
   }
-  if (!options.directory.empty() && chdir(options.directory.c_str()) != 0) {
-    report_and_leave(options.id_maps_fd, stage::Step::kMountRoot, errno);
+  if (options.id_maps != nullptr) {
+    // With the caller's ids still: root of the namespace may not be able to come there.
+    if (chdir(options.directory.c_str()) != 0) {
+      report_and_leave(options.id_maps->child.get(), stage::Step::kMountRoot, errno);
+    }
+    become_root_of_namespace(*options.id_maps);
   }
-  if (options.id_maps_fd >= 0) become_root_when_mapped(options.id_maps_fd);
   sigset_t blocked;
   sigemptyset(&blocked);
   if (options.block_signals) sigfillset(&blocked);

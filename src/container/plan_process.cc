@@ -164,6 +164,15 @@ Result<> plan_labels(const oci::Process& process, ProcessPlan& plan) {
   return {};
 }
 
+// Docker names a group twice that is both asked for and in the image's /etc/group, and the kernel
+// would keep both.
+std::vector<uint32_t> each_once(std::vector<uint32_t> groups) {
+  std::ranges::sort(groups);
+  const auto repeated = std::ranges::unique(groups);
+  groups.erase(repeated.begin(), repeated.end());
+  return groups;
+}
+
 constexpr auto kMemoryModes = std::to_array<NamedNumber>({
     {"MPOL_DEFAULT", MPOL_DEFAULT},
     {"MPOL_PREFERRED", MPOL_PREFERRED},
@@ -255,7 +264,7 @@ Result<ProcessPlan> plan_process(const oci::Process& process, std::vector<std::s
   plan.cwd = process.cwd;
   plan.uid = process.user.uid;
   plan.gid = process.user.gid;
-  plan.groups = process.user.additional_gids;
+  plan.groups = each_once(process.user.additional_gids);
   plan.umask = process.user.umask;
   plan.no_new_privileges = process.no_new_privileges;
   plan.terminal = process.terminal;

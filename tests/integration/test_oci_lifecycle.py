@@ -348,3 +348,32 @@ def test_symlinks_of_the_image_do_not_leave_the_root(oci, scratch, busybox_rootf
     assert os.listdir(target) == []
     if attack != "dev":
         assert done.returncode != 0
+
+
+def test_a_start_that_fails_leaves_no_cgroup(oci, busybox_rootfs):
+    program = busybox_rootfs / "etc/no-interpreter"
+    program.write_text("#!/nowhere/sh\n")
+    program.chmod(0o755)
+    oci.write("/etc/no-interpreter")
+    oci.create(NAME)
+    assert "no such file or directory" in oci("start", NAME, code=1).stderr
+    assert oci.state(NAME)["status"] == "stopped"
+    assert cgroups_of(NAME) == []
+    oci("delete", NAME)
+
+
+def test_root_of_a_user_namespace_that_is_nobody_on_the_host(busybox_rootfs):
+    # The scratch directory of the other tests can't be searched by that user.
+    with tempfile.TemporaryDirectory(prefix="tv-", dir="/tmp") as folder:
+        base = pathlib.Path(folder)
+        base.chmod(0o755)
+        shutil.copytree(busybox_rootfs, base / "rootfs", symlinks=True)
+        oci = Oci(base, base / "rootfs")
+        mapping = [{"containerID": 0, "hostID": 100000, "size": 2000}]
+        oci.config["linux"].update(uidMappings=mapping, gidMappings=mapping)
+        oci.config["linux"]["namespaces"].append({"type": "user"})
+        oci.write("sh", "-c", "id -u; cat /proc/self/uid_map; hostname; mount -t tmpfs x /tmp && echo may",
+                  capabilities={kind: ["CAP_SYS_ADMIN"]
+                                for kind in ("bounding", "effective", "permitted")})
+        lines = oci.run().stdout.splitlines()
+    assert lines[0] == "0" and lines[1].split() == ["0", "100000", "2000"] and lines[-1] == "may"

@@ -135,6 +135,16 @@ TEST(Plan, ACapabilityThatCantBeGrantedIsAWarning) {
   EXPECT_THAT(warnings[0], HasSubstr("CAP_NONSENSE"));
 }
 
+TEST(Plan, AGroupThatIsNamedTwiceIsSetOnce) {
+  oci::Process process;
+  process.args = {"x"};
+  process.user.additional_gids = {2000, 5, 2000};
+  std::vector<std::string> warnings;
+  const auto plan = plan_process(process, warnings);
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(plan->groups, testing::ElementsAre(5, 2000));
+}
+
 TEST(Encode, TheBlobIsSelfDescribing) {
   std::vector<std::string> warnings;
   const oci::Spec spec = example();

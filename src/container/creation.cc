@@ -158,6 +158,7 @@ Result<> Creation::launch() {
     pid_namespace_ = TRY_IN(open_file(namespaces_.pid_path, O_RDONLY), "linux.namespaces");
     launch_options.pid_namespace = pid_namespace_.get();
   }
+  if (namespaces_.user) launch_options.id_maps_fd = sync_.child.get();
   std::vector<UniqueFd> cgroup_fds;
   UniqueFd cgroup_directory;
   if (cgroup_) {

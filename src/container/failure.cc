@@ -19,8 +19,6 @@ std::string_view step_phrase(Step step) {
   switch (step) {
     case Step::kJoinNamespaces:
       return "join a namespace";
-    case Step::kWaitForIdMaps:
-      return "wait for the id maps";
     case Step::kBecomeRoot:
       return "become root of the user namespace";
     case Step::kJoinCgroup:

@@ -58,16 +58,33 @@ class PidNamespaceForChildren {
   UniqueFd original_;
 };
 
+// In the child. An exec as an id that the user namespace does not map yet takes every capability
+// away (user_namespaces(7), capabilities(7)), so the maps and the ids come before it. The raw calls
+// are on purpose: those of libc speak with the threads of the process that was cloned.
+void become_namespace_root(int sync_fd) {
+  stage::Message message{};
+  ssize_t count = 0;
+  do {
+    count = ::read(sync_fd, &message, sizeof message);
+  } while (count < 0 && errno == EINTR);
+  if (count != sizeof message || message.kind != stage::MessageKind::kGo) _exit(127);
+  if (syscall(SYS_setresgid, 0, 0, 0) == 0 && syscall(SYS_setresuid, 0, 0, 0) == 0) return;
+  message = {.kind = stage::MessageKind::kError, .step = stage::Step::kBecomeRoot, .error = errno};
+  (void)!::write(sync_fd, &message, sizeof message);
+  _exit(127);
+}
+
 // In the child: only system calls, on memory that the parent prepared.
-[[noreturn]] void become_stage(int program_fd, const std::vector<int>& inherit, bool block_signals,
-                               char* const* argv, char* const* envp) {
+[[noreturn]] void become_stage(int program_fd, const std::vector<int>& inherit,
+                               const LaunchOptions& options, char* const* argv, char* const* envp) {
   for (const int fd : inherit) {
     if (fd >= 0) fcntl(fd, F_SETFD, 0);
   }
   sigset_t blocked;
   sigemptyset(&blocked);
-  if (block_signals) sigfillset(&blocked);
+  if (options.block_signals) sigfillset(&blocked);
   sigprocmask(SIG_SETMASK, &blocked, nullptr);
+  if (options.id_maps_fd >= 0) become_namespace_root(options.id_maps_fd);
   syscall(SYS_execveat, program_fd, "", argv, envp, AT_EMPTY_PATH);
   _exit(127);
 }
@@ -126,7 +143,7 @@ Result<StageProcess> launch_stage(const std::string& blob, const std::vector<int
   if (pid < 0) return fail_errno("clone with namespaces {:#x}", options.clone_flags);
   if (pid == 0) {
     reset_ignored_signals();
-    become_stage(program.get(), kept, options.block_signals, argv.data(), envp.data());
+    become_stage(program.get(), kept, options, argv.data(), envp.data());
   }
   return StageProcess{.pid = pid, .pidfd = UniqueFd(pidfd)};
 }

@@ -24,6 +24,9 @@ struct LaunchOptions {
   uint64_t clone_flags = 0;
   int cgroup_fd = -1;      // v2: born there
   int pid_namespace = -1;  // joined by the child only
+  // With a new user namespace: where "go" says that its id maps are written. The child becomes root
+  // of the namespace then, and only after that executes the stage.
+  int id_maps_fd = -1;
   bool block_signals = false;
 };
 

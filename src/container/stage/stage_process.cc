@@ -108,13 +108,9 @@ Outcome join_namespaces(Context& context) {
   return {};
 }
 
-Outcome wait_for_id_maps(Context& context) {
-  if (!context.has(kUserNamespace)) return {};
-  return wait_for_go(context.sync_fd) ? Outcome{} : failed(-ECANCELED);
-}
-
+// In a new user namespace the process was root before it executed the stage.
 Outcome become_root(Context& context) {
-  if (!context.has(kUserNamespace)) return {};
+  if (!context.has(kJoinedUserNamespace)) return {};
   long result = sys(__NR_setresgid, 0, 0, 0);
   if (result >= 0) result = sys(__NR_setresuid, 0, 0, 0);
   sys(__NR_prctl, PR_SET_DUMPABLE, 0);  // a change of ids resets it

@@ -338,6 +338,27 @@ long protect_one(Context& context, const char* path) {
   return result;
 }
 
+// Where mounts are shared with the host, the one that holds the new root must not be: the root's
+// own mount would appear on the host, and pivot_root refuses a new root whose parent mount is
+// shared.
+Outcome make_holder_private(const char* target) {
+  long fd = sys(__NR_openat, AT_FDCWD, target, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  while (fd >= 0) {
+    struct statx status;
+    long result = sys(__NR_statx, fd, "", kEmptyPath, STATX_TYPE, &status);
+    const bool at_mount = (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+    if (result >= 0 && at_mount) result = set_attributes(fd, 0, 0, MS_PRIVATE, 0);
+    const long up = sys(__NR_openat, fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    sys(__NR_close, fd);
+    if (result < 0 || at_mount) {
+      if (up >= 0) sys(__NR_close, up);
+      return check(result, 0, Call::kMountSetattr);
+    }
+    fd = up;
+  }
+  return failed(fd, 0, Call::kOpenTarget);
+}
+
 }  // namespace
 
 Outcome mount_root(Context& context) {
@@ -346,6 +367,10 @@ Outcome mount_root(Context& context) {
   long result = sys(__NR_mount, 0L, "/", 0L, plan.root_propagation, 0L);
   if (result < 0) return failed(result);
   const MountOp& op = plan.root;
+  if ((plan.root_propagation & MS_SHARED) != 0) {
+    const Outcome done = make_holder_private(context.text(op.target));
+    if (!done.ok()) return done;
+  }
   if (op.kind == MountKind::kRemount) {
     // An overlay whose options fit into one page goes the old way, which every kernel has: fsconfig
     // takes 255 bytes a value, and "lowerdir+" came with Linux 6.7.
@@ -365,7 +390,7 @@ Outcome mount_root(Context& context) {
   result = sys(__NR_move_mount, mount_fd, "", AT_FDCWD, context.text(op.target),
                MOVE_MOUNT_F_EMPTY_PATH);
   if (result < 0) return failed(result, 0, Call::kMoveMount);
-  // pivot_root refuses a new root whose parent mount is shared.
+  // Nor may the new root be shared itself.
   return check(set_attributes(mount_fd, 0, 0, op.propagation, 0), 0, Call::kMountSetattr);
 }
 

@@ -44,6 +44,18 @@ int clone_flag(oci::NamespaceType type) {
   return 0;
 }
 
+// The process's id in the innermost of its pid namespaces (proc(5): NSpid).
+std::optional<pid_t> innermost_pid(pid_t pid) {
+  const auto status = read_file(fmt::format("/proc/{}/status", pid));
+  if (!status) return std::nullopt;
+  for (const std::string& line : split(*status, '\n')) {
+    if (!line.starts_with("NSpid:")) continue;
+    const auto parsed = parse_int(line.substr(line.find_last_of(" \t") + 1));
+    if (parsed) return static_cast<pid_t>(*parsed);
+  }
+  return std::nullopt;
+}
+
 std::unexpected<Error> wrong_state(std::string_view what, const std::string& id, Status status) {
   return fail(ErrorCode::kWrongState, "cannot {} container \"{}\": it is {}", what, id,
               status_name(status));
@@ -90,6 +102,11 @@ oci::State make_state(const Container::Record& record, Status status) {
   state.annotations = record.annotations;
   state.rootfs = record.rootfs;
   state.created = format_rfc3339(record.created);
+  return state;
+}
+
+oci::State as_seen_inside(oci::State state) {
+  state.pid = innermost_pid(state.pid).value_or(state.pid);
   return state;
 }
 
@@ -224,20 +241,22 @@ Result<cgroup::Stats> Container::stats() const {
 Result<> Container::start() {
   if (!start_socket_) {
     const Status now = status();
-    if (now != Status::kCreated) return wrong_state("start", id(), now);
-    start_socket_ = TRY_IN(connect_to_start(state_directory_), "start container \"{}\"", id());
+    if (now != Status::kCreated) {
+      return fail(ErrorCode::kWrongState, "it is {}", status_name(now));
+    }
+    start_socket_ = TRY(connect_to_start(state_directory_));
   }
   const UniqueFd conversation = std::move(start_socket_);
   oci::Spec spec;
   if (record_.has_hooks) {
     spec = TRY(load_spec());
     const UniqueFd pidfd = TRY(open_pidfd(record_.init));
-    const std::string state = oci::print_state_line(make_state(record_, Status::kCreated));
+    const std::string state =
+        oci::print_state_line(as_seen_inside(make_state(record_, Status::kCreated)));
     if (auto ran = run_hooks("startContainer", spec.hooks.start_container, state, pidfd.get(),
                              namespace_flags(spec));
         !ran) {
-      (void)send_signal(pidfd.get(), SIGKILL);
-      return ran;
+      return std::unexpected(destroy_after(std::move(ran).error()));
     }
   }
   TRY(send_go(conversation.get()));
@@ -251,8 +270,16 @@ Result<> Container::start() {
   if (!record_.has_hooks) return {};
   const std::string state = oci::print_state_line(make_state(record_, Status::kRunning));
   auto ran = run_hooks("poststart", spec.hooks.poststart, state);
-  if (!ran) (void)kill(SIGKILL);
-  return ran;
+  if (!ran) return std::unexpected(destroy_after(std::move(ran).error()));
+  return {};
+}
+
+// runtime-spec, runtime.md, "Lifecycle": the container is stopped, and step 12 is next.
+Error Container::destroy_after(Error cause) {
+  if (auto removed = remove(Force::kYes); !removed) {
+    return std::move(cause).note(removed.error());
+  }
+  return cause;
 }
 
 Result<> Container::kill(int signal) {
@@ -300,6 +327,7 @@ Result<std::vector<pid_t>> Container::processes() const {
 }
 
 Result<> Container::remove(Force force) {
+  if (state_directory_.empty()) return {};
   const Status now = status();
   const bool lives = now == Status::kRunning || now == Status::kPaused;
   if (lives && force == Force::kNo) {
@@ -323,9 +351,11 @@ Result<> Container::remove(Force force) {
   if (record_.has_hooks) {
     const oci::Spec spec = TRY(load_spec());
     const std::string state = oci::print_state_line(make_state(record_, Status::kStopped));
-    (void)run_hooks("poststop", spec.hooks.poststop, state);  // a failure is only a warning
+    run_poststop_hooks(spec.hooks.poststop, state, warn_);
   }
-  return remove_tree(AT_FDCWD, state_directory_);
+  TRY(remove_tree(AT_FDCWD, state_directory_));
+  state_directory_.clear();
+  return {};
 }
 
 }  // namespace trivet::container

@@ -130,8 +130,12 @@ class Container {
   [[nodiscard]] Status status() const;
   [[nodiscard]] oci::State state() const;
 
+  // Receives what is no failure: poststop hooks that failed.
+  void on_warning(std::function<void(const std::string&)> sink) { warn_ = std::move(sink); }
+
   // Lets the program run. kWrongState unless created; returns when the program was executed (or
-  // could not be: kCommandNotFound, kCommandNotExecutable; the container is then stopped).
+  // could not be: kCommandNotFound, kCommandNotExecutable; the container is then stopped). A hook
+  // that fails is an error too, and the container is then removed.
   Result<> start();
   // kWrongState when it is stopped ("container not running").
   Result<> kill(int signal);
@@ -144,7 +148,8 @@ class Container {
   Result<cgroup::Stats> stats() const;
 
   // Removes every trace. A running one is kWrongState unless forced, which kills it first; a
-  // created one is killed either way. Reaps the init if it is our child.
+  // created one is killed either way. Reaps the init if it is our child. Does nothing after start()
+  // has removed it.
   enum class Force { kNo, kYes };
   Result<> remove(Force force);
 
@@ -170,8 +175,12 @@ class Container {
 
   friend class Creation;
 
-  std::string state_directory_;
+  // start() after a hook failed: the cause, with what went wrong on removal as a note.
+  Error destroy_after(Error cause);
+
+  std::string state_directory_;  // empty once it is removed
   Record record_;
+  std::function<void(const std::string&)> warn_;
   std::optional<cgroup::Cgroup> cgroup_;
   UniqueFd init_pidfd_;
   UniqueFd console_;

@@ -41,7 +41,13 @@ std::string absolute_rootfs(const oci::Spec& spec, const CreateOptions& options)
 
 Result<Container> Creation::run() {
   if (auto done = steps(); !done) {
-    return std::unexpected(rollback_.fail(std::move(done).error()));
+    Error error = rollback_.fail(std::move(done).error());
+    if (hooks_begun_) {
+      run_poststop_hooks(spec_.hooks.poststop,
+                         oci::print_state_line(make_state(record_, Status::kStopped)),
+                         options_.on_warning);
+    }
+    return std::unexpected(std::move(error));
   }
   rollback_.commit();
   Container container(directory_, record_);
@@ -261,11 +267,16 @@ Error Creation::init_died() {
   return error;
 }
 
+// The environment is there by now, which makes the status "created" for them (runtime-spec:
+// runtime.md, "State" and "Lifecycle": "creating" is step 2, the hooks are steps 3 to 5).
 Result<> Creation::run_create_hooks() {
-  const std::string state = oci::print_state_line(make_state(record_, Status::kCreating));
-  TRY(run_hooks("prestart", spec_.hooks.prestart, state));
-  TRY(run_hooks("createRuntime", spec_.hooks.create_runtime, state));
-  TRY(run_hooks("createContainer", spec_.hooks.create_container, state, init_.pidfd.get(),
+  hooks_begun_ = true;
+  const oci::State state = make_state(record_, Status::kCreated);
+  const std::string outside = oci::print_state_line(state);
+  TRY(run_hooks("prestart", spec_.hooks.prestart, outside));
+  TRY(run_hooks("createRuntime", spec_.hooks.create_runtime, outside));
+  TRY(run_hooks("createContainer", spec_.hooks.create_container,
+                oci::print_state_line(as_seen_inside(state)), init_.pidfd.get(),
                 namespace_flags(spec_)));
   return send_go(sync_.parent.get());
 }

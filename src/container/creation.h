@@ -53,10 +53,14 @@ class Creation {
   UniqueFd console_;
   bool ready_ = false;
   bool devices_restricted_ = false;
+  bool hooks_begun_ = false;
 };
 
 // The state as hooks and `state` see it.
 [[nodiscard]] oci::State make_state(const Container::Record& record, Status status);
+
+// The same for hooks in the container's namespaces: with the pid that the init has there.
+[[nodiscard]] oci::State as_seen_inside(oci::State state);
 
 // Connects to a console socket and sends the pty's master (runc: docs/terminals.md).
 Result<> send_console(const std::string& socket_path, int master_fd);

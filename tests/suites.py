@@ -195,6 +195,15 @@ NO_TEST_SELECTED = 5  # pytest's exit code
 
 
 def integration_tests(preset: str, arguments: list[str]) -> Counts:
+    return run_pytest("tests/integration", preset, arguments)
+
+
+def conformance_tests(preset: str, arguments: list[str]) -> Counts:
+    """Never beside another run of pytest: both compare the host's cgroups."""
+    return run_pytest("tests/conformance", preset, arguments)
+
+
+def run_pytest(tests: str, preset: str, arguments: list[str]) -> Counts:
     folder = ROOT / ("build" if preset == "release" else f"build-{preset}") / "bin"
     environment = {**os.environ, "TRIVET_BIN_DIR": str(folder), "TRIVET_TEST_PATIENCE": "4"}
     if preset != "release":
@@ -202,10 +211,10 @@ def integration_tests(preset: str, arguments: list[str]) -> Counts:
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         command = [sys.executable, "-m", "pytest", "-q", "--color=no", "--tb=short",
                    "-p", "no:cacheprovider", "-n", str(TEST_WORKERS), f"--junitxml={report.name}",
-                   "tests/integration", *arguments]
+                   tests, *arguments]
         result = run(command, timeout=1200, env=environment)
         if result.returncode not in (0, NO_TEST_SELECTED):
-            show(f"integration tests, {preset}", result.stdout, lines=1000)
+            show(f"{tests}, {preset}", result.stdout, lines=1000)
         try:
             suites = list(xml.etree.ElementTree.parse(report.name).getroot().iter("testsuite"))
         except xml.etree.ElementTree.ParseError:
@@ -262,6 +271,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     tidy = Suite("clang-tidy", lambda: check_tidy(options.tidy_seconds))
     unit = Suite("unit tests, sanitizers", lambda: unit_tests("asan"))
     integration = Suite("integration tests", lambda: integration_tests("release", options.pytest))
+    conformance = Suite("conformance", lambda: conformance_tests("release", options.pytest))
     integration_asan = Suite("integration tests, sanitizers",
                              lambda: integration_tests("asan", options.pytest))
     fuzzers = Suite("fuzzers", fuzz_smoke)
@@ -269,11 +279,13 @@ def plan(options: argparse.Namespace) -> list[Stage]:
         return [[[build_asan, unit]]]
     if options.integration:
         return [[[build_release, integration]]]
+    if options.conformance:
+        return [[[build_release, conformance]]]
     if options.asan:
         return [[[build_asan]], [[unit], [integration_asan]]]
     if options.quick:
-        return [[[build_release]], [[integration], [style, build_asan, unit]]]
-    return [[[build_release]], [[integration], [style, build_asan, unit]],
+        return [[[build_release]], [[integration, conformance], [style, build_asan, unit]]]
+    return [[[build_release]], [[integration, conformance], [style, build_asan, unit]],
             [[integration_asan], [fuzzers, tidy]]]
 
 
@@ -281,13 +293,16 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/test",
         description="Installs what is needed, builds, and runs all tests: the release build, "
-        "clang-format and clang-tidy (on what changed), the integration tests, then unit and "
-        "integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, and a few "
+        "clang-format and clang-tidy (on what changed), the integration and conformance tests, "
+        "then unit and integration tests with AddressSanitizer and UndefinedBehaviorSanitizer, and a few "
         "seconds of every fuzzer.")
     some = parser.add_mutually_exclusive_group()
     some.add_argument("--unit", action="store_true", help="only the unit tests (with sanitizers)")
     some.add_argument("--integration", action="store_true",
                       help="only the integration tests, of the release build")
+    some.add_argument("--conformance", action="store_true",
+                      help="only the conformance tests: the validation suite of runtime-tools, and "
+                      "tests of the runtime specification")
     some.add_argument("--asan", action="store_true", help="only what runs with sanitizers")
     some.add_argument("--quick", action="store_true",
                       help="without clang-tidy, fuzzers and integration tests with sanitizers")

@@ -20,6 +20,7 @@ TIMEOUT = 100  # seconds; programs that wait for what never comes give up after 
 POINT = re.compile(r"^(?P<not>not )?ok\b(?: \d+)?(?: -)? ?(?P<text>[^#]*?)\s*"
                    r"(?:# *(?P<directive>SKIP|TODO)\b.*)?$", re.IGNORECASE)
 PLAN = re.compile(r"^1\.\.(\d+)")
+ERROR = re.compile(r'^ *"error": "(.+)"', re.MULTILINE)
 # No program of the suite itself, but executed inside of the containers.
 INSIDE = "runtimetest"
 
@@ -82,6 +83,7 @@ class Verdict:
     skipped: list[str]
     defects: list[str]
     output: str
+    complaint: str = ""  # some programs print no point, but a diagnostic when they don't like it
 
     @property
     def ok(self) -> bool:
@@ -94,10 +96,10 @@ class Verdict:
 
 def judge(output: str, returncode: int) -> Verdict:
     verdict = Verdict([], [], [], [], output)
-    planned = None
+    planned: int | None = None
     for line in output.splitlines():
         if plan := PLAN.match(line):
-            planned = int(plan[1])
+            planned = (planned or 0) + int(plan[1])  # one program prints two reports
         elif point := POINT.match(line):
             text = point["text"].strip()
             if (point["directive"] or "").upper() == "SKIP":
@@ -111,6 +113,8 @@ def judge(output: str, returncode: int) -> Verdict:
         verdict.defects.append(f"{planned} points announced, {seen} printed")
     if not verdict.passed and not verdict.failed:
         verdict.defects.append("no assertion")
+        if complaint := ERROR.search(output):
+            verdict.complaint = complaint[1]
     return verdict
 
 

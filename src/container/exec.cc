@@ -25,6 +25,12 @@ Result<> follow_exec(int sync_fd, const StagePlan& plan, const ExecOptions& opti
     if (message->kind == stage::MessageKind::kError) {
       return std::unexpected(describe_failure(*message, plan));
     }
+    if (message->kind == stage::MessageKind::kReady) {
+      TRY_IN(write_existing(AT_FDCWD, fmt::format("/proc/{}/oom_score_adj", started.pid),
+                            fmt::format("{}", *plan.process->oom_score_adj)),
+             "process.oomScoreAdj");
+      TRY(send_go(sync_fd));
+    }
     if (message->kind != stage::MessageKind::kConsole || !received) continue;
     if (options.console_socket.empty()) {
       started.console = std::move(received);
@@ -104,7 +110,8 @@ Result<Started> Container::exec(const ExecOptions& options) const {
   if ((flags & CLONE_NEWPID) != 0) launch.options.pid_namespace = init.get();
   if (cgroup_) TRY(prepare_cgroup(*cgroup_, launch));
 
-  const StagePlan plan{.process = &process};
+  // The parent sets what the process itself may have no right to.
+  const StagePlan plan{.process = &process, .pause_before_exec = process.oom_score_adj.has_value()};
   StageProcess child = TRY(launch_stage(encode(plan, launch.fds), launch.inherit, launch.options));
   sync.child.reset();
   Rollback rollback;

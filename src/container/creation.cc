@@ -152,19 +152,24 @@ Result<> Creation::launch() {
     if (fd > 2) inherit.push_back(fd);
   }
   for (int i = 0; i < options_.preserve_fds; ++i) inherit.push_back(3 + i);
+  LaunchOptions launch_options{
+      .clone_flags = namespaces_.clone_flags,
+      .new_user_namespace = namespaces_.user,
+      .sync_fd = sync_.child.get(),
+      .block_signals = options_.signals_at_start == CreateOptions::SignalsAtStart::kBlocked};
   for (const auto& [path, flag] : namespaces_.joins) {
     namespace_fds_.push_back(TRY_IN(open_file(path, O_RDONLY), "linux.namespaces"));
+    if (flag == CLONE_NEWUSER) {
+      launch_options.user_namespace = namespace_fds_.back().get();
+      continue;
+    }
     fds.joins.push_back({.fd = namespace_fds_.back().get(), .type = flag});
     inherit.push_back(namespace_fds_.back().get());
   }
-  LaunchOptions launch_options{
-      .clone_flags = namespaces_.clone_flags,
-      .block_signals = options_.signals_at_start == CreateOptions::SignalsAtStart::kBlocked};
   if (!namespaces_.pid_path.empty()) {
     pid_namespace_ = TRY_IN(open_file(namespaces_.pid_path, O_RDONLY), "linux.namespaces");
     launch_options.pid_namespace = pid_namespace_.get();
   }
-  if (namespaces_.user) launch_options.id_maps_fd = sync_.child.get();
   std::vector<UniqueFd> cgroup_fds;
   UniqueFd cgroup_directory;
   if (cgroup_) {

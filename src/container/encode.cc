@@ -125,7 +125,6 @@ void encode_root(BlobWriter& blob, const RootPlan& root, stage::Plan& plan) {
 }
 
 void encode_namespaces(BlobWriter& blob, const NamespacePlan& namespaces, stage::Plan& plan) {
-  if (namespaces.joins_user) plan.flags |= stage::kJoinedUserNamespace;
   if (namespaces.new_network) plan.flags |= stage::kLoopbackUp;
   plan.unshare = namespaces.unshare_flags;
   plan.hostname = blob.text(namespaces.hostname);

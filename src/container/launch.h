@@ -24,9 +24,12 @@ struct LaunchOptions {
   uint64_t clone_flags = 0;
   int cgroup_fd = -1;      // v2: born there
   int pid_namespace = -1;  // joined by the child only
-  // With a new user namespace: where "go" says that its id maps are written. The child becomes root
-  // of the namespace then, and only after that executes the stage.
-  int id_maps_fd = -1;
+  // In a user namespace the child becomes root of it before it executes the stage. With a new one
+  // it waits for "go" before, which says that the id maps are written; an existing one is joined
+  // before the clone, since it has to own the namespaces that are made there.
+  bool new_user_namespace = false;
+  int user_namespace = -1;
+  int sync_fd = -1;  // the child's end, for the two
   bool block_signals = false;
 };
 

@@ -92,7 +92,6 @@ struct NamespacePlan {
   std::vector<std::pair<std::string, uint32_t>> joins;  // path and CLONE_NEW*
   std::string pid_path;                                 // joined by the parent, before the clone
   bool user = false;                                    // a new one
-  bool joins_user = false;                              // an existing one
   bool new_network = false;
   std::string uid_map;
   std::string gid_map;

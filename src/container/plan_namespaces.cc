@@ -87,7 +87,6 @@ Result<> add_namespace(const oci::Namespace& entry, NamespacePlan& plan) {
     return unsupported("linux.namespaces: mount: joining an existing mount namespace");
   } else if (entry.type == oci::NamespaceType::kUser) {
     plan.joins.insert(plan.joins.begin(), {entry.path, flag});  // first: it owns the others
-    plan.joins_user = true;
   } else {
     plan.joins.emplace_back(entry.path, flag);
   }

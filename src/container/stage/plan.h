@@ -97,8 +97,7 @@ struct CapabilitySets {
 };
 
 enum PlanFlags : uint32_t {
-  kJoinedUserNamespace = 1U << 0U,  // become root in it
-  kLoopbackUp = 1U << 1U,           // a new network namespace
+  kLoopbackUp = 1U << 1U,  // a new network namespace
   kSetsid = 1U << 2U,
   kSetRoot = 1U << 3U,  // mounts and pivot_root: a new container, not an exec
   kNoPivot = 1U << 4U,
@@ -186,7 +185,7 @@ enum class Step : uint32_t {
   kNone,
   kMapPlan,
   kJoinNamespaces,
-  kBecomeRoot,
+  kBecomeRoot,  // before the stage is executed, see launch.cc
   kJoinCgroup,
   kUnshare,
   kSession,

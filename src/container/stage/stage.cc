@@ -144,7 +144,6 @@ Outcome report_namespaces(Context& context) {
 // The life of a container's process, in order. Steps that a plan doesn't ask for return at once.
 constexpr NamedStep kSteps[] = {
     {Step::kJoinNamespaces, join_namespaces},
-    {Step::kBecomeRoot, become_root},
     {Step::kJoinCgroup, join_cgroup},
     {Step::kUnshare, unshare_rest},
     {Step::kSession, start_session},

@@ -72,7 +72,6 @@ Outcome readonly_root(Context& context);
 Outcome final_propagation(Context& context);
 
 Outcome join_namespaces(Context& context);
-Outcome become_root(Context& context);
 Outcome join_cgroup(Context& context);
 Outcome unshare_rest(Context& context);
 Outcome start_session(Context& context);

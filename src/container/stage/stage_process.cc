@@ -108,15 +108,6 @@ Outcome join_namespaces(Context& context) {
   return {};
 }
 
-// In a new user namespace the process was root before it executed the stage.
-Outcome become_root(Context& context) {
-  if (!context.has(kJoinedUserNamespace)) return {};
-  long result = sys(__NR_setresgid, 0, 0, 0);
-  if (result >= 0) result = sys(__NR_setresuid, 0, 0, 0);
-  sys(__NR_prctl, PR_SET_DUMPABLE, 0);  // a change of ids resets it
-  return check(result);
-}
-
 Outcome join_cgroup(Context& context) {
   const int32_t* fds = context.data(context.plan->cgroup_fds);
   for (uint32_t i = 0; i < context.plan->cgroup_fds.count; ++i) {

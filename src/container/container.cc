@@ -14,6 +14,7 @@
 #include "container/hooks.h"
 #include "container/launch.h"
 #include "container/state_store.h"
+#include "linux/mounted_root.h"
 #include <linux/sched.h>
 
 namespace trivet::container {
@@ -348,6 +349,7 @@ Result<> Container::remove(Force force) {
   }
   if (init_pidfd_) (void)reap_child(init_pidfd_.get());
   if (cgroup_) TRY_IN(cgroup_->remove(), "delete container \"{}\"", id());
+  if (record_.root_mount != 0) TRY(detach_root(record_.rootfs, record_.root_mount));
   if (record_.has_hooks) {
     const oci::Spec spec = TRY(load_spec());
     const std::string state = oci::print_state_line(make_state(record_, Status::kStopped));

@@ -168,6 +168,7 @@ class Container {
     std::optional<cgroup::Paths> cgroup_paths;  // nothing: disabled
     std::map<std::string, std::string> annotations;
     bool has_hooks = false;
+    uint64_t root_mount = 0;  // of the root in our own mount namespace; 0: it has one of its own
   };
 
  private:

@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "container/hooks.h"
 #include "container/state_store.h"
+#include "linux/mounted_root.h"
 #include "linux/seccomp.h"
 #include <linux/sched.h>
 
@@ -64,6 +65,7 @@ Result<> Creation::steps() {
   TRY(claim());
   TRY(make_cgroup());
   TRY(make_plans());
+  TRY(mount_root_here());
   TRY(launch());
   TRY(write_id_maps());
   TRY(limit());
@@ -140,6 +142,19 @@ Result<> Creation::make_plans() {
   return {};
 }
 
+// A container that inherits the runtime's mount namespace has its mounts there, below its root. The
+// record knows of that mount before it is visible, so that whatever happens it will be taken away.
+Result<> Creation::mount_root_here() {
+  if (spec_.linux_config->find_namespace(oci::NamespaceType::kMount) != nullptr) return {};
+  DetachedRoot root = TRY_IN(clone_root(record_.rootfs), "root.path");
+  record_.root_mount = root.id;
+  TRY(write_record(directory_, record_));
+  rollback_.add([this] { return detach_root(record_.rootfs, record_.root_mount); });
+  TRY(attach_root(root, record_.rootfs));
+  mounted_root_ = std::move(root.fd);
+  return {};
+}
+
 Result<> Creation::launch() {
   sync_ = TRY(make_sync_pair());
   UniqueFd listener;
@@ -147,7 +162,8 @@ Result<> Creation::launch() {
     listener = TRY(listen_for_start(directory_));
   }
   StageFds fds{.sync = sync_.child.get(), .listener = listener.get(), .stdio = options_.stdio};
-  std::vector<int> inherit{sync_.child.get(), listener.get()};
+  fds.root = mounted_root_.get();
+  std::vector<int> inherit{sync_.child.get(), listener.get(), mounted_root_.get()};
   for (const int fd : {fds.stdio.stdin_fd, fds.stdio.stdout_fd, fds.stdio.stderr_fd}) {
     if (fd > 2) inherit.push_back(fd);
   }

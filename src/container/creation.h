@@ -23,6 +23,7 @@ class Creation {
   Result<> claim();
   Result<> make_cgroup();
   Result<> make_plans();
+  Result<> mount_root_here();  // when it has no mount namespace of its own
   Result<> launch();
   Result<> limit();  // while the stage goes on by itself
   Result<> write_id_maps();
@@ -48,6 +49,7 @@ class Creation {
   StagePlan stage_plan_;
   std::vector<UniqueFd> namespace_fds_;
   UniqueFd pid_namespace_;
+  UniqueFd mounted_root_;
   SyncPair sync_;
   StageProcess init_;
   UniqueFd console_;

@@ -211,6 +211,7 @@ std::string encode(const StagePlan& source, const StageFds& fds) {
   stage::Plan plan{};
   plan.sync_fd = fds.sync;
   plan.listen_fd = fds.listener;
+  plan.root_fd = fds.root;
   plan.stdio[0] = fds.stdio.stdin_fd;
   plan.stdio[1] = fds.stdio.stdout_fd;
   plan.stdio[2] = fds.stdio.stderr_fd;

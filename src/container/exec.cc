@@ -93,9 +93,8 @@ Result<Started> Container::exec(const ExecOptions& options) const {
   const UniqueFd init = TRY(open_pidfd(record_.init));
   const oci::Spec spec = TRY(load_spec());
   ProcessPlan process = TRY(plan_exec(options, spec, options.seccomp_cache));
-  if (const auto root_fd = open_file(fmt::format("/proc/{}/root", record_.init.pid), O_PATH)) {
-    add_home(root_fd->get(), process.uid, process.env);
-  }
+  const auto root_fd = open_file(fmt::format("/proc/{}/root", record_.init.pid), O_PATH);
+  if (root_fd) add_home(root_fd->get(), process.uid, process.env);
   SyncPair sync = TRY(make_sync_pair());
   ExecLaunch launch;
   launch.fds = {.sync = sync.child.get(), .stdio = options.stdio};
@@ -103,6 +102,11 @@ Result<Started> Container::exec(const ExecOptions& options) const {
   launch.fds.joins.push_back(
       {.fd = init.get(), .type = static_cast<uint32_t>(flags & ~CLONE_NEWPID)});
   launch.inherit = {sync.child.get(), init.get()};
+  if (record_.root_mount != 0) {
+    if (!root_fd) return std::unexpected(root_fd.error());
+    launch.fds.root = root_fd->get();
+    launch.inherit.push_back(launch.fds.root);
+  }
   for (const int fd : {options.stdio.stdin_fd, options.stdio.stdout_fd, options.stdio.stderr_fd}) {
     if (fd > 2) launch.inherit.push_back(fd);
   }

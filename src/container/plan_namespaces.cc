@@ -103,8 +103,9 @@ Result<> check_supported(const oci::Spec& spec) {
   if (!spec.linux_config)
     return fail(ErrorCode::kInvalidArgument, "config.json: \"linux\" is missing");
   const oci::Linux& config = *spec.linux_config;
-  if (config.find_namespace(oci::NamespaceType::kMount) == nullptr) {
-    return unsupported("linux.namespaces without \"mount\"");
+  if (config.find_namespace(oci::NamespaceType::kMount) == nullptr &&
+      config.find_namespace(oci::NamespaceType::kUser) != nullptr) {
+    return unsupported("linux.namespaces: \"user\" without \"mount\"");
   }
   if (config.seccomp && !config.seccomp->listener_path.empty()) {
     return unsupported("linux.seccomp.listenerPath");

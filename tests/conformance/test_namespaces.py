@@ -41,7 +41,7 @@ def test_a_namespace_that_is_named_is_new(container, kind):
     assert namespace(container.running(), kind) != namespace("self", kind)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "mount"])
+@pytest.mark.parametrize("kind", [*KINDS])
 def test_a_namespace_that_is_not_named_is_the_runtimes(container, kind):
     container.remove_namespace(kind)
     if kind == "uts":
@@ -66,6 +66,28 @@ def test_a_namespace_with_a_path_is_joined(container, kind):
     finally:
         other.kill()
         other.wait()
+
+
+def test_without_a_mount_namespace_the_mounts_are_the_runtimes_until_delete(container,
+                                                                            busybox_rootfs):
+    root = container.own_root(busybox_rootfs)
+    container.remove_namespace("mount")
+    container.config["root"]["readonly"] = True
+    pid = container.running("sh", "-c", "ls /; touch /x; echo end; sleep 1000")
+    harness.wait_for(lambda: container.printed().endswith("end\n"), what="it printed")
+    assert "proc\n" in container.printed() and os.readlink(f"/proc/{pid}/root") == str(root)
+    assert f" {root}/proc " in pathlib.Path("/proc/self/mountinfo").read_text()
+    inside = container("exec", container.name, "ls", "/").stdout.split()
+    assert "proc" in inside and "sbin" not in inside and not (root / "x").exists()
+    container.delete("--force")
+    assert container.leftovers() == []
+
+
+def test_a_failure_without_a_mount_namespace_leaves_no_mount(container):
+    container.remove_namespace("mount")
+    container.process["args"] = ["/no/such/program"]
+    assert container.create(check=False).returncode != 0
+    assert container.leftovers() == []
 
 
 def test_a_path_to_another_kind_of_namespace_is_an_error(container):

@@ -136,6 +136,7 @@ struct Plan {
   uint32_t unshare;  // CLONE_NEW* made by the stage itself: cgroup, time
   int32_t sync_fd;
   int32_t listen_fd;  // -1: only the parent can start it
+  int32_t root_fd;    // a root that is mounted already, to be entered by chroot; -1: none
   int32_t stdio[3];
   uint32_t preserve_fds;
   uint32_t umask;

@@ -359,11 +359,23 @@ Outcome make_holder_private(const char* target) {
   return failed(fd, 0, Call::kOpenTarget);
 }
 
+// Without a mount namespace of its own; the root is mounted in the one that it is in.
+Outcome enter_mounted_root(int root_fd) {
+  long result = sys(__NR_fchdir, root_fd);
+  if (result >= 0) result = sys(__NR_chroot, ".");
+  sys(__NR_close, root_fd);
+  return check(result);
+}
+
 }  // namespace
 
 Outcome mount_root(Context& context) {
   if (!context.has(kSetRoot)) return {};
   const Plan& plan = *context.plan;
+  if (plan.root_fd >= 0) {
+    context.root_fd = plan.root_fd;
+    return {};
+  }
   long result = sys(__NR_mount, 0L, "/", 0L, plan.root_propagation, 0L);
   if (result < 0) return failed(result);
   const MountOp& op = plan.root;
@@ -483,10 +495,16 @@ Outcome protect_paths(Context& context) {
 }
 
 Outcome pivot_root(Context& context) {
-  if (!context.has(kSetRoot)) return {};
+  if (!context.has(kSetRoot)) {
+    return context.plan->root_fd < 0 ? Outcome{} : enter_mounted_root(context.plan->root_fd);
+  }
   // A working directory that the image lacks is made, as runc does; enter_cwd() reports what fails.
   const long cwd = make_in_root(context, context.text(context.plan->cwd), Make::kDirectory);
   if (cwd >= 0) sys(__NR_close, cwd);
+  if (context.plan->root_fd >= 0) {
+    context.root_fd = -1;
+    return enter_mounted_root(context.plan->root_fd);
+  }
   long result = sys(__NR_fchdir, context.root_fd);
   if (result >= 0 && context.has(kNoPivot)) {
     result = sys(__NR_move_mount, context.root_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);

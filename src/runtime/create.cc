@@ -1,6 +1,7 @@
 #include "runtime/create.h"
 
 #include <algorithm>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -139,11 +140,13 @@ class Creation {
     identity_.id = make_id();
     identity_.created = std::chrono::system_clock::now();
     identity_.directory = home_.directories.container(identity_.id);
-    if (mkdir(identity_.directory.c_str(), 0700) != 0 && errno == ENOENT) {
-      TRY(make_dirs(home_.containers(), 0700));
-      if (mkdir(identity_.directory.c_str(), 0700) != 0) {
-        return fail_errno("mkdir \"{}\"", identity_.directory);
-      }
+    TRY(make_dirs(home_.containers(), 0700));
+    being_made_ = TRY(open_file(home_.containers(), O_RDONLY | O_DIRECTORY));
+    if (flock(being_made_.get(), LOCK_SH) != 0) {
+      return fail_errno("lock \"{}\"", home_.containers());
+    }
+    if (mkdir(identity_.directory.c_str(), 0700) != 0) {
+      return fail_errno("mkdir \"{}\"", identity_.directory);
     }
     rollback_.add([path = identity_.directory] { return remove_tree(AT_FDCWD, path); });
     directory_ = TRY(open_file(identity_.directory, O_RDONLY | O_DIRECTORY));
@@ -166,6 +169,7 @@ class Creation {
   RootFacts root_;
   JoinedContainers joined_;
   Identity identity_;
+  UniqueFd being_made_;  // see try_pause_creations()
   UniqueFd directory_;
   Plan plan_;
   Rollback rollback_;
@@ -186,6 +190,12 @@ Result<pid_t> running_init(const Home& home, const std::string& id, oci::Namespa
 }
 
 }  // namespace
+
+UniqueFd try_pause_creations(const Home& home) {
+  auto fd = open_file(home.containers(), O_RDONLY | O_DIRECTORY);
+  if (!fd || flock(fd->get(), LOCK_EX | LOCK_NB) != 0) return {};
+  return std::move(*fd);
+}
 
 Result<monitor::Record> create_container(const Home& home, const RunOptions& options,
                                          ResolveJoins when) {

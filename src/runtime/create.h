@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "runtime/home.h"
 #include "runtime/plan.h"
 #include "trivet/runtime.h"
@@ -16,6 +17,10 @@ namespace trivet::runtime {
 enum class ResolveJoins { kNow, kAtStart };
 Result<monitor::Record> create_container(const Home& home, const RunOptions& options,
                                          ResolveJoins when);
+
+// While the descriptor is open no container is being made: a directory without a record is what a
+// creation left that was killed. Invalid when one is being made; creations wait meanwhile.
+[[nodiscard]] UniqueFd try_pause_creations(const Home& home);
 
 // Fills in the paths of namespaces that belong to other containers; each must run. `joins` comes
 // from the plan, or from a record by stored_joins().

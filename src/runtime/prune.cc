@@ -1,7 +1,6 @@
 #include "runtime/prune.h"
 
 #include <algorithm>
-#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "runtime/create.h"
@@ -12,16 +11,6 @@
 namespace trivet::runtime {
 
 namespace {
-
-constexpr std::chrono::seconds kHalfMadeAge{60};
-
-bool older_than(const std::string& path, std::chrono::seconds age) {
-  struct stat status{};
-  if (lstat(path.c_str(), &status) != 0) return false;
-  return std::chrono::system_clock::now() -
-             std::chrono::system_clock::from_time_t(status.st_mtim.tv_sec) >
-         age;
-}
 
 Result<std::vector<std::string>> entries(const std::string& directory) {
   auto names = list_dir(AT_FDCWD, directory);
@@ -59,9 +48,10 @@ class Pruning {
   void prune_one(const std::string& id) {
     const auto observed = observe(home_, id);
     const std::string path = home_.directories.container(id);
+    UniqueFd nobody_creates;
     if (!observed) {
-      const bool half_made = !exists(path + "/record.json");
-      if (half_made && !older_than(path, kHalfMadeAge)) return;
+      nobody_creates = try_pause_creations(home_);
+      if (!nobody_creates && !exists(path + "/record.json")) return;
       if (monitor::monitor_alive(home_.directories, id)) return;
     } else if (observed->monitor_alive || observed->init_alive ||
                observed->state == ContainerStatus::kBroken) {

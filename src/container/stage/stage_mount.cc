@@ -104,6 +104,13 @@ Outcome clone_tree(const Context& context, const MountOp& op, uint32_t index, lo
   return check(mount_fd, index, Call::kOpenSource);
 }
 
+// Inside the root, where no component of the path may be a symlink.
+long open_plain(const Context& context, const char* path, uint64_t flags) {
+  open_how how{
+      .flags = flags | O_CLOEXEC, .mode = 0, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS};
+  return sys(__NR_openat2, context.root_fd, path, &how, sizeof how);
+}
+
 // procfs and sysfs must not be put elsewhere through a symlink (CVE-2019-19921).
 bool target_must_be_plain(const Context& context, const MountOp& op) {
   return op.kind == MountKind::kFilesystem &&
@@ -114,10 +121,7 @@ Outcome open_target(Context& context, const MountOp& op, uint32_t index, Make ma
   target = make_in_root(context, context.text(op.target), make);
   if (target < 0) return failed(target, index, Call::kMakeTarget);
   if (!target_must_be_plain(context, op)) return {};
-  open_how how{.flags = O_PATH | O_CLOEXEC | O_DIRECTORY,
-               .mode = 0,
-               .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS};
-  const long plain = sys(__NR_openat2, context.root_fd, context.text(op.target), &how, sizeof how);
+  const long plain = open_plain(context, context.text(op.target), O_PATH | O_DIRECTORY);
   if (plain < 0) return failed(plain, index, Call::kOpenTarget);
   sys(__NR_close, target);
   target = plain;
@@ -278,7 +282,13 @@ Outcome bind_console(Context& context) {
   const long tree =
       sys(__NR_open_tree, context.slave_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | kEmptyPath);
   if (tree < 0) return failed(tree, 0, Call::kOpenSource);
-  const long target = make_in_root(context, "/dev/console", Make::kFile);
+  // Not through a symlink of the image's: it could have the terminal cover a file of procfs.
+  const long made = make_in_root(context, "/dev/console", Make::kFile);
+  long target = made;
+  if (made >= 0) {
+    target = open_plain(context, "/dev/console", O_PATH);
+    sys(__NR_close, made);
+  }
   const long result = target < 0 ? target : move_to(tree, target);
   if (target >= 0) sys(__NR_close, target);
   sys(__NR_close, tree);

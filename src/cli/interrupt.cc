@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kPollMilliseconds = 100;
 
-void watch(const std::stop_token& done, const UniqueFd& signals, std::stop_source source) {
+void watch(const std::stop_token& done, const UniqueFd& signals, const std::stop_source& source) {
   while (!done.stop_requested()) {
     pollfd ready{.fd = signals.get(), .events = POLLIN, .revents = 0};
     if (poll(&ready, 1, kPollMilliseconds) <= 0) continue;

@@ -16,6 +16,8 @@ class StopOnInterrupt {
  public:
   static Result<StopOnInterrupt> install();
   StopOnInterrupt(StopOnInterrupt&&) = default;
+  StopOnInterrupt(const StopOnInterrupt&) = delete;
+  StopOnInterrupt& operator=(const StopOnInterrupt&) = delete;
   StopOnInterrupt& operator=(StopOnInterrupt&&) = delete;
   ~StopOnInterrupt();
 

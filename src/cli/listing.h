@@ -28,7 +28,7 @@ Listing list_containers(const std::vector<ContainerInfo>& containers, IdLength l
                         bool with_size);
 Listing list_images(const std::vector<ImageInfo>& images, IdLength length, bool with_digests);
 Listing list_volumes(const std::vector<VolumeInfo>& volumes);
-Listing list_stats(const std::vector<ContainerStats>& stats);
+Listing list_stats(const std::vector<ContainerStats>& all);
 
 // "docker.io/library/busybox:1.36" in two parts, the tag or digest last; "<none>" when dangling.
 struct NameParts {

@@ -185,7 +185,7 @@ class Parser {
   }
 
   static std::string describe(const CLI::ParseError& error) {
-    const std::string what = error.what();
+    std::string what = error.what();
     if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
       return fmt::format("option {} needs a value", what.substr(0, what.find(':')));
     }

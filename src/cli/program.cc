@@ -32,7 +32,7 @@ int print_and_end(Session& session, const std::string& text) {
   return flushed ? 0 : fail_with(session, flushed.error(), 1);
 }
 
-int run_command(Command command, Globals globals, const std::vector<std::string>& words) {
+int run_command(const Command& command, Globals globals, const std::vector<std::string>& words) {
   const std::vector<OptionSpec> shared = global_options(globals);
   const auto parsed = parse_words(command, shared, words);
   Session session(std::move(globals));

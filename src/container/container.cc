@@ -1,12 +1,8 @@
 #include "container/container.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
-#include <cstring>
 #include <signal.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -14,6 +10,7 @@
 #include "container/hooks.h"
 #include "container/launch.h"
 #include "container/state_store.h"
+#include "linux/resctrl.h"
 #include <linux/sched.h>
 
 namespace trivet::container {
@@ -21,28 +18,6 @@ namespace trivet::container {
 namespace {
 
 constexpr size_t kMaxIdLength = 128;
-
-int clone_flag(oci::NamespaceType type) {
-  switch (type) {
-    case oci::NamespaceType::kPid:
-      return CLONE_NEWPID;
-    case oci::NamespaceType::kNetwork:
-      return CLONE_NEWNET;
-    case oci::NamespaceType::kMount:
-      return CLONE_NEWNS;
-    case oci::NamespaceType::kIpc:
-      return CLONE_NEWIPC;
-    case oci::NamespaceType::kUts:
-      return CLONE_NEWUTS;
-    case oci::NamespaceType::kUser:
-      return CLONE_NEWUSER;
-    case oci::NamespaceType::kCgroup:
-      return CLONE_NEWCGROUP;
-    case oci::NamespaceType::kTime:
-      return CLONE_NEWTIME;
-  }
-  return 0;
-}
 
 std::unexpected<Error> wrong_state(std::string_view what, const std::string& id, Status status) {
   return fail(ErrorCode::kWrongState, "cannot {} container \"{}\": it is {}", what, id,
@@ -94,46 +69,9 @@ oci::State make_state(const Container::Record& record, Status status) {
 }
 
 int namespace_flags(const oci::Spec& spec) {
-  int flags = 0;
+  uint32_t flags = 0;
   for (const oci::Namespace& entry : spec.linux_config->namespaces) flags |= clone_flag(entry.type);
-  return flags;
-}
-
-Result<> send_console(const std::string& socket_path, int master_fd) {
-  const size_t slash = socket_path.find_last_of('/');
-  const std::string directory = slash == std::string::npos ? "." : socket_path.substr(0, slash + 1);
-  const std::string name = slash == std::string::npos ? socket_path : socket_path.substr(slash + 1);
-  const UniqueFd dir = TRY_IN(open_file(directory, O_PATH | O_DIRECTORY), "console socket");
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::string path = fmt::format("/proc/self/fd/{}/{}", dir.get(), name);
-  if (path.size() >= sizeof address.sun_path) {
-    return fail(ErrorCode::kInvalidArgument, "console socket \"{}\": the name is too long",
-                socket_path);
-  }
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd) return fail_errno("socket");
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return fail_errno("connect to the console socket \"{}\"", socket_path);
-  }
-  std::string text = "/dev/ptmx";
-  iovec part{.iov_base = text.data(), .iov_len = text.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(rights), &master_fd, sizeof master_fd);
-  if (sendmsg(fd.get(), &message, MSG_NOSIGNAL) < 0) {
-    return fail_errno("send the terminal to \"{}\"", socket_path);
-  }
-  return {};
+  return static_cast<int>(flags);
 }
 
 void add_home(int root_fd, uint32_t uid, std::vector<std::string>& env) {
@@ -161,6 +99,10 @@ Container::Container(std::string state_directory, Record record)
 
 Result<Container> Container::create(const oci::Spec& spec, const CreateOptions& options) {
   return Creation(spec, options).run();
+}
+
+Result<std::string> Container::print_plan(const oci::Spec& spec, const CreateOptions& options) {
+  return Creation(spec, options).dry_run();
 }
 
 Result<Container> Container::load(const std::string& state_root, const std::string& id) {
@@ -221,7 +163,7 @@ Result<cgroup::Stats> Container::stats() const {
   return cgroup_->stats();
 }
 
-Result<> Container::start() {
+Result<> Container::start(Timing* timing) {
   if (!start_socket_) {
     const Status now = status();
     if (now != Status::kCreated) return wrong_state("start", id(), now);
@@ -241,13 +183,8 @@ Result<> Container::start() {
     }
   }
   TRY(send_go(conversation.get()));
-  const auto answer = TRY(receive_message(conversation.get()));
-  ::unlink((state_directory_ + "/start.sock").c_str());
-  if (answer) {
-    ProcessPlan process;
-    process.args = { program_.empty() ? TRY(load_spec()).process->args.front() : program_ };
-    return std::unexpected(
-        abandon_start(describe_failure(*answer, StagePlan{.process = &process})));
+  if (auto followed = follow_start(conversation.get(), timing); !followed) {
+    return std::unexpected(abandon_start(std::move(followed).error()));
   }
   if (!record_.has_hooks) return {};
   const std::string state = oci::print_state_line(make_state(record_, Status::kRunning));
@@ -260,6 +197,31 @@ Error Container::abandon_start(Error cause) const {
   if (!cgroup_) return cause;
   if (auto removed = cgroup_->remove(); !removed) return std::move(cause).note(removed.error());
   return cause;
+}
+
+// What the stage says until it has become the program.
+Result<> Container::follow_start(int conversation, Timing* timing) const {
+  for (;;) {
+    UniqueFd received;
+    const auto message = TRY(receive_message(conversation, &received));
+    if (!message) break;
+    if (message->kind == stage::MessageKind::kListener) {
+      const oci::Spec spec = TRY(load_spec());
+      const oci::Seccomp& seccomp = *spec.linux_config->seccomp;
+      const oci::State state = make_state(record_, Status::kCreating);
+      TRY(send_listener(seccomp, state, record_.init.pid, received.get()));
+      TRY(send_go(conversation));
+    } else if (message->kind == stage::MessageKind::kStepDone) {
+      if (timing != nullptr) timing->push_back(step_time(*message));
+    } else {
+      ::unlink((state_directory_ + "/start.sock").c_str());
+      ProcessPlan process;
+      process.args = { program_.empty() ? TRY(load_spec()).process->args.front() : program_ };
+      return std::unexpected(describe_failure(*message, StagePlan{.process = &process}));
+    }
+  }
+  ::unlink((state_directory_ + "/start.sock").c_str());
+  return {};
 }
 
 Result<> Container::kill(int signal) {
@@ -327,6 +289,7 @@ Result<> Container::remove(Force force) {
   }
   if (init_pidfd_) (void)reap_child(init_pidfd_.get());
   if (cgroup_) TRY_IN(cgroup_->remove(), "delete container \"{}\"", id());
+  TRY_IN(resctrl::remove_groups(record_.resctrl_groups), "delete container \"{}\"", id());
   if (record_.has_hooks) {
     const oci::Spec spec = TRY(load_spec());
     const std::string state = oci::print_state_line(make_state(record_, Status::kStopped));

@@ -21,6 +21,7 @@
 #include "base/result.h"
 #include "base/text.h"
 #include "base/unique_fd.h"
+#include "container/timing.h"
 #include "linux/cgroup.h"
 #include "oci/spec.h"
 #include "oci/state.h"
@@ -56,7 +57,8 @@ struct CreateOptions {
   std::string console_socket;  // with process.terminal: where the pty's master is sent; empty: it
                                // is kept for take_console()
   std::string pid_file;
-  int preserve_fds = 0;  // descriptors 3 … 3+N-1 stay open in the container
+  std::string pidfd_socket;  // where a pidfd of the init is sent
+  int preserve_fds = 0;      // descriptors 3 … 3+N-1 stay open in the container
   bool no_pivot = false;
   bool no_new_keyring = false;
   cgroup::Driver cgroup_driver = cgroup::Driver::kCgroupfs;
@@ -75,6 +77,8 @@ struct CreateOptions {
   SignalsAtStart signals_at_start = SignalsAtStart::kDelivered;
   // What could not be granted and is no failure (capabilities this process lacks).
   std::function<void(const std::string&)> on_warning;
+  // Receives what each step cost; measuring costs a few microseconds a step.
+  Timing* timing = nullptr;
   // Called in the parent with the init's pid once its namespaces exist and while it goes on
   // mounting: the network is set up here. A failure fails create() and is rolled back.
   std::function<Result<>(pid_t)> on_namespaces;
@@ -85,6 +89,7 @@ struct ExecOptions {
   Stdio stdio;
   std::string console_socket;  // as in CreateOptions
   std::string pid_file;
+  std::string pidfd_socket;  // as in CreateOptions
   int preserve_fds = 0;
   std::string seccomp_cache;  // directory; empty: no cache
   std::string cgroup;         // a path below the container's cgroup; empty: the container's own
@@ -103,6 +108,9 @@ class Container {
   // Errors: kInvalidArgument (id, spec), kAlreadyExists, kLimitExceeded, kUnsupported (names the
   // field), kCommandNotFound and kCommandNotExecutable (process.args[0]).
   static Result<Container> create(const oci::Spec& spec, const CreateOptions& options);
+
+  // What create() would do, a line an operation, without doing any of it.
+  static Result<std::string> print_plan(const oci::Spec& spec, const CreateOptions& options);
 
   // kNotFound: `container "ID" does not exist`.
   static Result<Container> load(const std::string& state_root, const std::string& id);
@@ -132,7 +140,8 @@ class Container {
 
   // Lets the program run. kWrongState unless created; returns when the program was executed (or
   // could not be: kCommandNotFound, kCommandNotExecutable; the container is then stopped).
-  Result<> start();
+  // `timing` receives what the program's init did meanwhile, if it was created with a timing.
+  Result<> start(Timing* timing = nullptr);
   // kWrongState when it is stopped ("container not running").
   Result<> kill(int signal);
   Result<> kill_all(int signal);
@@ -163,10 +172,12 @@ class Container {
     std::optional<cgroup::Paths> cgroup_paths;  // nothing: disabled
     std::map<std::string, std::string> annotations;
     bool has_hooks = false;
+    std::vector<std::string> resctrl_groups;  // made for it
   };
 
  private:
   Container(std::string state_directory, Record record);
+  Result<> follow_start(int conversation, Timing* timing) const;
 
   friend class Creation;
 

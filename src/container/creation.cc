@@ -1,14 +1,18 @@
 #include "container/creation.h"
 
+#include <array>
+#include <chrono>
 #include <signal.h>
-#include <sys/personality.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "container/hooks.h"
+#include "container/mount_source.h"
 #include "container/state_store.h"
-#include "linux/seccomp.h"
+#include "container/unix_socket.h"
+#include "linux/net_device.h"
+#include "linux/resctrl.h"
 #include <linux/sched.h>
 
 namespace trivet::container {
@@ -24,11 +28,6 @@ Result<> kill_and_reap(int pidfd) {
   const auto reaped = reap_child(pidfd);
   if (!reaped) return std::unexpected(reaped.error());
   return {};
-}
-
-std::optional<uint64_t> plan_personality(const oci::Spec& spec) {
-  if (!spec.linux_config->personality) return std::nullopt;
-  return spec.linux_config->personality->domain == "LINUX32" ? PER_LINUX32 : PER_LINUX;
 }
 
 std::string absolute_rootfs(const oci::Spec& spec, const CreateOptions& options) {
@@ -53,16 +52,44 @@ Result<Container> Creation::run() {
 }
 
 Result<> Creation::steps() {
+  struct NamedStep {
+    const char* name;
+    Result<> (Creation::*run)();
+  };
+  constexpr auto kSteps = std::to_array<NamedStep>({
+      {"check the configuration", &Creation::check},
+      {"claim the id", &Creation::claim},
+      {"make the cgroup", &Creation::make_cgroup},
+      {"plan", &Creation::make_plans},
+      {"clone the init", &Creation::launch},
+      {"join the resctrl groups", &Creation::join_resctrl},
+      {"write the id maps", &Creation::write_id_maps},
+      {"apply the limits", &Creation::limit},
+      {"wait for the init", &Creation::follow},
+      {"publish the state", &Creation::publish},
+  });
+  using Clock = std::chrono::steady_clock;
+  for (const NamedStep& step : kSteps) {
+    const Clock::time_point begin = options_.timing != nullptr ? Clock::now() : Clock::time_point{};
+    TRY((this->*step.run)());
+    if (options_.timing == nullptr) continue;
+    const auto spent = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin);
+    options_.timing->push_back({.where = StepTime::Where::kRuntime,
+                                .step = step.name,
+                                .microseconds = static_cast<uint64_t>(spent.count())});
+  }
+  return {};
+}
+
+Result<> Creation::check() {
   TRY(check_id(options_.id));
-  TRY(check_supported(spec_));
-  TRY(claim());
-  TRY(make_cgroup());
+  return check_supported(spec_);
+}
+
+Result<std::string> Creation::dry_run() {
+  TRY(check());
   TRY(make_plans());
-  TRY(launch());
-  TRY(write_id_maps());
-  TRY(limit());
-  TRY(follow());
-  return publish();
+  return print_plan(namespaces_, root_, process_);
 }
 
 Result<> Creation::claim() {
@@ -115,21 +142,29 @@ Result<> Creation::make_plans() {
   }
   process_.new_keyring = !options_.no_new_keyring;
   process_.preserve_fds = static_cast<uint32_t>(options_.preserve_fds);
-  process_.personality = plan_personality(spec_);
+  TRY(plan_linux_process(*spec_.linux_config, process_));
   if (spec_.linux_config->seccomp) {
-    const auto program =
-        TRY_IN(seccomp::compile_cached(*spec_.linux_config->seccomp, options_.seccomp_cache),
-               "linux.seccomp");
-    process_.seccomp = program.instructions;
-    process_.seccomp_flags = program.flags;
-    if (program.wants_listener) {
-      return fail(ErrorCode::kUnsupported, "linux.seccomp: SCMP_ACT_NOTIFY is not supported");
-    }
+    TRY(plan_seccomp(*spec_.linux_config->seccomp, options_.seccomp_cache, process_));
   }
   if (!options_.overlay) {
     if (const auto root_fd = open_file(record_.rootfs, O_PATH | O_DIRECTORY)) {
       add_home(root_fd->get(), process_.uid, process_.env);
     }
+  }
+  return {};
+}
+
+// Root of a new user namespace need not be able to reach the sources.
+Result<> Creation::open_mount_sources(std::vector<int>& inherit) {
+  for (MountPlan& mount : root_.mounts) {
+    const bool is_bind = mount.kind == stage::MountKind::kBind;
+    if (!mount.id_map && !(namespaces_.user && is_bind)) continue;
+    auto source = open_mount_source(mount);
+    if (!source && source.error().errnum() == ENOENT && mount.options.optional) continue;
+    mount_sources_.push_back(
+        TRY_IN(std::move(source), "mount \"{}\" on \"{}\"", mount.source, mount.target));
+    mount.source_fd = mount_sources_.back().get();
+    inherit.push_back(mount.source_fd);
   }
   return {};
 }
@@ -146,6 +181,7 @@ Result<> Creation::launch() {
     if (fd > 2) inherit.push_back(fd);
   }
   for (int i = 0; i < options_.preserve_fds; ++i) inherit.push_back(3 + i);
+  TRY(open_mount_sources(inherit));
   for (const auto& [path, flag] : namespaces_.joins) {
     namespace_fds_.push_back(TRY_IN(open_file(path, O_RDONLY), "linux.namespaces"));
     fds.joins.push_back({.fd = namespace_fds_.back().get(), .type = flag});
@@ -154,6 +190,11 @@ Result<> Creation::launch() {
   LaunchOptions launch_options{
       .clone_flags = namespaces_.clone_flags,
       .block_signals = options_.signals_at_start == CreateOptions::SignalsAtStart::kBlocked};
+  if (namespaces_.user) {
+    launch_options.id_maps_fd = sync_.child.get();
+    launch_options.parents_fd = sync_.parent.get();
+    launch_options.directory = root_.root.target;
+  }
   if (!namespaces_.pid_path.empty()) {
     pid_namespace_ = TRY_IN(open_file(namespaces_.pid_path, O_RDONLY), "linux.namespaces");
     launch_options.pid_namespace = pid_namespace_.get();
@@ -176,12 +217,25 @@ Result<> Creation::launch() {
                                        !spec_.hooks.create_runtime.empty() ||
                                        !spec_.hooks.create_container.empty(),
                  .pause_before_exec = true,
-                 .report_namespaces = static_cast<bool>(options_.on_namespaces)};
-  if (namespaces_.user) launch_options.id_maps = &sync_;
+                 .report_namespaces = static_cast<bool>(options_.on_namespaces) ||
+                                      !spec_.linux_config->net_devices.empty(),
+                 .starts_in_root = namespaces_.user,
+                 .report_times = options_.timing != nullptr};
   init_ = TRY(launch_stage(encode(stage_plan_, fds), inherit, launch_options));
   rollback_.add([this] { return kill_and_reap(init_.pidfd.get()); });
   sync_.child.reset();
+  mount_sources_.clear();
   return {};
+}
+
+Result<> Creation::join_resctrl() {
+  if (!spec_.linux_config->intel_rdt) return {};
+  const std::string mount_point = TRY(resctrl::find_mount_point());
+  const resctrl::Groups groups =
+      TRY(resctrl::make_groups(mount_point, *spec_.linux_config->intel_rdt, options_.id));
+  record_.resctrl_groups = groups.owned;
+  rollback_.add([this] { return resctrl::remove_groups(record_.resctrl_groups); });
+  return resctrl::add_process(groups, init_.pid);
 }
 
 // "deny" is what lets an unprivileged parent write the map at all (user_namespaces(7)); a parent
@@ -228,12 +282,18 @@ Result<> Creation::follow() {
   return {};
 }
 
+Result<> Creation::set_up_network() {
+  TRY(move_net_devices(spec_.linux_config->net_devices, init_.pid));
+  if (!options_.on_namespaces) return {};
+  return options_.on_namespaces(init_.pid);
+}
+
 Result<> Creation::handle(const stage::Message& message, UniqueFd received) {
   switch (message.kind) {
     case stage::MessageKind::kError:
       return std::unexpected(describe_failure(message, stage_plan_));
     case stage::MessageKind::kNamespaces:
-      return options_.on_namespaces(init_.pid);
+      return set_up_network();
     case stage::MessageKind::kConsole:
       return deliver_console(std::move(received));
     case stage::MessageKind::kBeforePivot:
@@ -242,6 +302,10 @@ Result<> Creation::handle(const stage::Message& message, UniqueFd received) {
     case stage::MessageKind::kReady:
       ready_ = true;
       return restrict_devices();
+    case stage::MessageKind::kStepDone:
+      options_.timing->push_back(step_time(message));
+      return {};
+    case stage::MessageKind::kListener:
     case stage::MessageKind::kGo:
     case stage::MessageKind::kKeep:
       break;
@@ -249,7 +313,30 @@ Result<> Creation::handle(const stage::Message& message, UniqueFd received) {
   return fail(ErrorCode::kCorrupt, "the container's init sent an unknown message");
 }
 
-Error Creation::init_died() {
+Result<> send_console(const std::string& socket_path, int master_fd) {
+  return send_descriptor("console socket", socket_path, "/dev/ptmx", master_fd);
+}
+
+Result<> send_pidfd(const std::string& socket_path, int pidfd) {
+  if (socket_path.empty()) return {};
+  return send_descriptor("pidfd socket", socket_path, "pidfd", pidfd);
+}
+
+Result<> send_listener(const oci::Seccomp& seccomp, const oci::State& state, pid_t process,
+                       int listener) {
+  if (listener < 0) return fail(ErrorCode::kCorrupt, "the container's init sent no listener");
+  const std::string text =
+      oci::print_container_process_state(state, process, seccomp.listener_metadata);
+  return send_descriptor("seccomp listener", seccomp.listener_path, text, listener);
+}
+
+StepTime step_time(const stage::Message& message) {
+  return {.where = StepTime::Where::kInit,
+          .step = std::string(step_phrase(message.step)),
+          .microseconds = message.operand};
+}
+
+Error Creation::init_died() const {
   const auto code = reap_child(init_.pidfd.get());
   const bool killed = code && *code == 128 + SIGKILL;
   Error error(ErrorCode::kSystem, fmt::format("the container's init ended before it was ready ({})",
@@ -283,6 +370,7 @@ Result<> Creation::publish() {
   if (!options_.pid_file.empty()) {
     TRY(replace_file(AT_FDCWD, options_.pid_file, fmt::format("{}", init_.pid), 0644));
   }
+  TRY(send_pidfd(options_.pidfd_socket, init_.pidfd.get()));
   if (options_.start_by == CreateOptions::StartBy::kCreator) return {};
   return send_keep(sync_.parent.get());
 }

@@ -16,24 +16,30 @@ class Creation {
  public:
   Creation(const oci::Spec& spec, const CreateOptions& options) : spec_(spec), options_(options) {}
   Result<Container> run();
+  // The plans in print.
+  Result<std::string> dry_run();
 
  private:
   Result<> steps();
 
+  Result<> check();
   Result<> claim();
   Result<> make_cgroup();
   Result<> make_plans();
+  Result<> open_mount_sources(std::vector<int>& inherit);
   Result<> launch();
   Result<> limit();  // while the stage goes on by itself
+  Result<> join_resctrl();
   Result<> write_id_maps();
   Result<> follow();  // the stage's reports, until it is ready
   Result<> restrict_devices();
+  Result<> set_up_network();
   Result<> handle(const stage::Message& message, UniqueFd received);
   Result<> run_create_hooks();
   Result<> deliver_console(UniqueFd master);
   Result<> publish();  // state and pid file
 
-  [[nodiscard]] Error init_died();
+  [[nodiscard]] Error init_died() const;
 
   const oci::Spec& spec_;
   const CreateOptions& options_;
@@ -47,6 +53,7 @@ class Creation {
   ProcessPlan process_;
   StagePlan stage_plan_;
   std::vector<UniqueFd> namespace_fds_;
+  std::vector<UniqueFd> mount_sources_;
   UniqueFd pid_namespace_;
   SyncPair sync_;
   StageProcess init_;
@@ -60,6 +67,16 @@ class Creation {
 
 // Connects to a console socket and sends the pty's master (runc: docs/terminals.md).
 Result<> send_console(const std::string& socket_path, int master_fd);
+
+// Sends a pidfd with its name, as runc does (runc: --pidfd-socket); an empty path sends nothing.
+Result<> send_pidfd(const std::string& socket_path, int pidfd);
+
+// Hands the listener of a seccomp filter to linux.seccomp.listenerPath (runtime-spec:
+// config-linux.md, The Container Process State).
+Result<> send_listener(const oci::Seccomp& seccomp, const oci::State& state, pid_t process,
+                       int listener);
+
+[[nodiscard]] StepTime step_time(const stage::Message& message);
 
 // "HOME=…" from the root's /etc/passwd, or "HOME=/", unless `env` has one.
 void add_home(int root_fd, uint32_t uid, std::vector<std::string>& env);

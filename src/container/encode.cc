@@ -1,10 +1,12 @@
 #include "container/encode.h"
 
+#include <algorithm>
 #include <cstring>
 #include <sys/mount.h>
 #include <type_traits>
 
 #include "base/text.h"
+#include <linux/sched.h>
 
 namespace trivet::container {
 
@@ -91,6 +93,8 @@ stage::MountOp encode_mount(BlobWriter& blob, const MountPlan& mount) {
           .recursive_attr_clear = mount.options.recursive_attr_clear,
           .propagation = mount.options.propagation,
           .propagation_recursive = mount.options.propagation_recursive ? 1U : 0U,
+          .source_fd = mount.source_fd,
+          .inherit_mode = mount.inherit_mode ? 1U : 0U,
           .padding = 0};
 }
 
@@ -125,7 +129,8 @@ void encode_root(BlobWriter& blob, const RootPlan& root, stage::Plan& plan) {
 }
 
 void encode_namespaces(BlobWriter& blob, const NamespacePlan& namespaces, stage::Plan& plan) {
-  if (namespaces.user) plan.flags |= stage::kUserNamespace;
+  const auto is_user = [](const auto& join) { return join.second == CLONE_NEWUSER; };
+  if (std::ranges::any_of(namespaces.joins, is_user)) plan.flags |= stage::kBecomeRoot;
   if (namespaces.new_network) plan.flags |= stage::kLoopbackUp;
   plan.unshare = namespaces.unshare_flags;
   plan.hostname = blob.text(namespaces.hostname);
@@ -160,6 +165,10 @@ void encode_optional_attributes(const ProcessPlan& process, stage::Plan& plan) {
     plan.flags |= stage::kHasPersonality;
     plan.personality = *process.personality;
   }
+  if (process.memory_policy) {
+    plan.flags |= stage::kHasMemoryPolicy;
+    plan.memory_policy = *process.memory_policy;
+  }
   if (process.io_priority) {
     plan.flags |= stage::kHasIoPriority;
     plan.io_priority = *process.io_priority;
@@ -180,6 +189,9 @@ void encode_process(BlobWriter& blob, const ProcessPlan& process, stage::Plan& p
   plan.cwd = blob.text(process.cwd);
   plan.lsm_path = blob.text(process.lsm_path);
   plan.lsm_label = blob.text(process.lsm_label);
+  plan.initial_cpus = blob.array(process.initial_cpus);
+  plan.final_cpus = blob.array(process.final_cpus);
+  plan.memory_nodes = blob.array(process.memory_nodes);
   plan.uid = process.uid;
   plan.gid = process.gid;
   plan.groups = blob.array(process.groups);
@@ -194,6 +206,7 @@ void encode_process(BlobWriter& blob, const ProcessPlan& process, stage::Plan& p
   plan.rlimits = blob.array(rlimits);
   if (!process.seccomp.empty()) {
     plan.flags |= stage::kHasSeccomp;
+    if (process.seccomp_listener) plan.flags |= stage::kHasListener;
     plan.seccomp_flags = process.seccomp_flags;
     std::vector<uint64_t> filter(process.seccomp.size());
     static_assert(sizeof(sock_filter) == sizeof(uint64_t));
@@ -219,9 +232,13 @@ std::string encode(const StagePlan& source, const StageFds& fds) {
   plan.joins = blob.array(fds.joins);
   if (source.namespaces != nullptr) encode_namespaces(blob, *source.namespaces, plan);
   if (source.root != nullptr) encode_root(blob, *source.root, plan);
+  if (source.root != nullptr && source.starts_in_root) {
+    plan.root.source = plan.root.target = blob.text(".");
+  }
   encode_process(blob, *source.process, plan);
   if (source.pause_before_pivot) plan.flags |= stage::kPauseBeforePivot;
   if (source.pause_before_exec) plan.flags |= stage::kPauseBeforeExec;
+  if (source.report_times) plan.flags |= stage::kReportTimes;
   if (source.report_namespaces) plan.flags |= stage::kReportNamespaces;
   plan.scratch = blob.reserve(kScratchBytes);
   return blob.finish(plan);

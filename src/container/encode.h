@@ -26,8 +26,10 @@ struct StagePlan {
   bool pause_before_pivot = false;
   bool pause_before_exec = false;
   bool report_namespaces = false;
+  bool starts_in_root = false;  // its directory is the root: see LaunchOptions::directory
+  bool report_times = false;
 };
 
-[[nodiscard]] std::string encode(const StagePlan& plan, const StageFds& fds);
+[[nodiscard]] std::string encode(const StagePlan& source, const StageFds& fds);
 
 }  // namespace trivet::container

@@ -1,6 +1,5 @@
 // A further process in a container.
 #include <signal.h>
-#include <sys/personality.h>
 
 #include "base/fs.h"
 #include "base/rollback.h"
@@ -8,7 +7,6 @@
 #include "container/creation.h"
 #include "container/launch.h"
 #include "container/plan.h"
-#include "linux/seccomp.h"
 #include <linux/sched.h>
 
 namespace trivet::container {
@@ -17,13 +15,17 @@ namespace {
 
 // Reports until the program was executed (the stream ends) or a step failed.
 Result<> follow_exec(int sync_fd, const StagePlan& plan, const ExecOptions& options,
-                     Started& started) {
+                     const std::function<Result<>(UniqueFd)>& on_listener, Started& started) {
   for (;;) {
     UniqueFd received;
     const auto message = TRY(receive_message(sync_fd, &received));
     if (!message) return {};
     if (message->kind == stage::MessageKind::kError) {
       return std::unexpected(describe_failure(*message, plan));
+    }
+    if (message->kind == stage::MessageKind::kListener) {
+      TRY(on_listener(std::move(received)));
+      TRY(send_go(sync_fd));
     }
     if (message->kind != stage::MessageKind::kConsole || !received) continue;
     if (options.console_socket.empty()) {
@@ -39,15 +41,9 @@ Result<ProcessPlan> plan_exec(const ExecOptions& options, const oci::Spec& spec,
   std::vector<std::string> warnings;
   ProcessPlan plan = TRY(plan_process(options.process, warnings));
   plan.preserve_fds = static_cast<uint32_t>(options.preserve_fds);
-  if (spec.linux_config->personality) {
-    plan.personality =
-        spec.linux_config->personality->domain == "LINUX32" ? PER_LINUX32 : PER_LINUX;
-  }
+  TRY(plan_linux_process(*spec.linux_config, plan));
   if (spec.linux_config->seccomp) {
-    const auto program = TRY_IN(seccomp::compile_cached(*spec.linux_config->seccomp, seccomp_cache),
-                                "linux.seccomp");
-    plan.seccomp = program.instructions;
-    plan.seccomp_flags = program.flags;
+    TRY(plan_seccomp(*spec.linux_config->seccomp, seccomp_cache, plan));
   }
   return plan;
 }
@@ -60,8 +56,9 @@ struct ExecLaunch {
   LaunchOptions options;
 };
 
-Result<> prepare_cgroup(const cgroup::Cgroup& cgroup, ExecLaunch& launch) {
-  launch.cgroup_directory = TRY(cgroup.v2_directory_fd());
+// A process with initial CPUs joins by itself, after it has run on them.
+Result<> prepare_cgroup(const cgroup::Cgroup& cgroup, bool has_initial_cpus, ExecLaunch& launch) {
+  if (!has_initial_cpus) launch.cgroup_directory = TRY(cgroup.v2_directory_fd());
   launch.options.cgroup_fd = launch.cgroup_directory.get();
   if (launch.cgroup_directory) return {};
   launch.cgroup_fds = TRY(cgroup.open_join_fds());
@@ -81,9 +78,6 @@ Result<Started> Container::exec(const ExecOptions& options) const {
                 "cannot exec in container \"{}\": container not running: it is {}", id(),
                 status_name(now));
   }
-  if (!options.cgroup.empty()) {
-    return fail(ErrorCode::kUnsupported, "exec --cgroup is not supported");
-  }
   const UniqueFd init = TRY(open_pidfd(record_.init));
   const oci::Spec spec = TRY(load_spec());
   ProcessPlan process = TRY(plan_exec(options, spec, options.seccomp_cache));
@@ -102,7 +96,13 @@ Result<Started> Container::exec(const ExecOptions& options) const {
   }
   for (int i = 0; i < options.preserve_fds; ++i) launch.inherit.push_back(3 + i);
   if ((flags & CLONE_NEWPID) != 0) launch.options.pid_namespace = init.get();
-  if (cgroup_) TRY(prepare_cgroup(*cgroup_, launch));
+  if (cgroup_) {
+    const cgroup::Cgroup cgroup =
+        TRY_IN(cgroup_->subgroup(options.cgroup), "exec in cgroup \"{}\"", options.cgroup);
+    TRY(prepare_cgroup(cgroup, !process.initial_cpus.empty(), launch));
+  } else if (!options.cgroup.empty()) {
+    return fail(ErrorCode::kUnsupported, "container \"{}\" has no cgroup", id());
+  }
 
   const StagePlan plan{.process = &process};
   StageProcess child = TRY(launch_stage(encode(plan, launch.fds), launch.inherit, launch.options));
@@ -115,11 +115,15 @@ Result<Started> Container::exec(const ExecOptions& options) const {
   });
   Started started{.pid = child.pid};
   const auto finish = [&]() -> Result<> {
-    TRY(follow_exec(sync.parent.get(), plan, options, started));
+    const auto on_listener = [&](UniqueFd listener) {
+      return send_listener(*spec.linux_config->seccomp, make_state(record_, now), child.pid,
+                           listener.get());
+    };
+    TRY(follow_exec(sync.parent.get(), plan, options, on_listener, started));
     if (!options.pid_file.empty()) {
       TRY(replace_file(AT_FDCWD, options.pid_file, fmt::format("{}", child.pid), 0644));
     }
-    return {};
+    return send_pidfd(options.pidfd_socket, child.pidfd.get());
   };
   if (auto finished = finish(); !finished) {
     return std::unexpected(rollback.fail(std::move(finished).error()));

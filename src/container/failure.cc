@@ -10,8 +10,6 @@
 
 namespace trivet::container {
 
-namespace {
-
 using stage::Call;
 using stage::Step;
 
@@ -21,8 +19,12 @@ std::string_view step_phrase(Step step) {
       return "join a namespace";
     case Step::kBecomeRoot:
       return "become root of the user namespace";
+    case Step::kInitialCpus:
+      return "set process.execCPUAffinity.initial";
     case Step::kJoinCgroup:
       return "join the cgroup";
+    case Step::kFinalCpus:
+      return "set process.execCPUAffinity.final";
     case Step::kUnshare:
       return "make the cgroup and time namespaces";
     case Step::kSession:
@@ -36,6 +38,24 @@ std::string_view step_phrase(Step step) {
     case Step::kRootPropagation:
     case Step::kMountRoot:
       return "mount the root file system";
+    case Step::kMount:
+      return "mount the file systems";
+    case Step::kDevice:
+      return "make the devices";
+    case Step::kSymlink:
+      return "make the symlinks";
+    case Step::kSysctl:
+      return "write linux.sysctl";
+    case Step::kMaskPath:
+      return "mask paths";
+    case Step::kReadonlyPath:
+      return "make paths read-only";
+    case Step::kCwd:
+      return "enter the working directory";
+    case Step::kFindProgram:
+      return "find the program";
+    case Step::kRlimit:
+      return "set process.rlimits";
     case Step::kConsole:
       return "set up the terminal";
     case Step::kPauseBeforePivot:
@@ -57,6 +77,8 @@ std::string_view step_phrase(Step step) {
       return "set process.ioPriority";
     case Step::kPersonality:
       return "set linux.personality";
+    case Step::kMemoryPolicy:
+      return "set linux.memoryPolicy";
     case Step::kLsmLabel:
       return "set the security label";
     case Step::kBoundingSet:
@@ -77,6 +99,8 @@ std::string_view step_phrase(Step step) {
       return "prepare the container";
   }
 }
+
+namespace {
 
 std::string_view call_phrase(Call call) {
   switch (call) {

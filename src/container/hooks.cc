@@ -49,9 +49,10 @@ Result<HookChild> spawn_hook(const oci::Hook& hook, int in, int err, int namespa
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
     if (namespaces_pidfd >= 0 && setns(namespaces_pidfd, namespace_flags) != 0) _exit(125);
-    dup2(in, STDIN_FILENO);
-    dup2(err, STDOUT_FILENO);
-    dup2(err, STDERR_FILENO);
+    if (dup2(in, STDIN_FILENO) < 0 || dup2(err, STDOUT_FILENO) < 0 ||
+        dup2(err, STDERR_FILENO) < 0) {
+      _exit(125);
+    }
     close_range(3, ~0U, 0);
     execve(hook.path.c_str(), argv.data(), envp.data());
     _exit(errno == ENOENT ? 127 : 126);

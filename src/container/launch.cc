@@ -19,7 +19,7 @@ namespace trivet::container {
 namespace {
 
 #ifndef MFD_EXEC
-constexpr unsigned MFD_EXEC = 0x10;  // linux/memfd.h, since 6.3
+constexpr unsigned MFD_EXEC = 0x10;  // NOLINT(readability-identifier-naming): since 6.3
 #endif
 
 // A descriptor with `content` that nobody can change any more.
@@ -48,6 +48,8 @@ class PidNamespaceForChildren {
     return entered;
   }
   PidNamespaceForChildren(PidNamespaceForChildren&&) = default;
+  PidNamespaceForChildren(const PidNamespaceForChildren&) = delete;
+  PidNamespaceForChildren& operator=(const PidNamespaceForChildren&) = delete;
   PidNamespaceForChildren& operator=(PidNamespaceForChildren&&) = delete;
   ~PidNamespaceForChildren() {
     if (original_) (void)setns(original_.get(), CLONE_NEWPID);
@@ -58,27 +60,42 @@ class PidNamespaceForChildren {
   UniqueFd original_;
 };
 
-// In the child. execve(2) computes the capabilities anew from the user: a child that is nobody in
-// its user namespace, for want of a map or by its uid, would lose them all.
-void become_root_of_namespace(const SyncPair& id_maps) {
-  close(id_maps.parent.get());  // or the end of the parent would not be seen
+[[noreturn]] void report_and_leave(int sync_fd, stage::Step step, int error) {
+  const stage::Message message{.kind = stage::MessageKind::kError,
+                               .step = step,
+                               .error = error,
+                               .operand = 0,
+                               .call = stage::Call::kNone};
+  (void)!::write(sync_fd, &message, sizeof message);
+  _exit(127);
+}
+
+void become_root_when_mapped(int sync_fd) {
   stage::Message message{};
-  if (recv(id_maps.child.get(), &message, sizeof message, 0) != sizeof message) _exit(127);
-  // The system calls themselves: the library's functions would look for further threads. The stage
-  // repeats them, and reports a failure.
-  syscall(SYS_setresgid, 0, 0, 0);
-  syscall(SYS_setresuid, 0, 0, 0);
+  ssize_t count = 0;
+  do {
+    count = ::read(sync_fd, &message, sizeof message);
+  } while (count < 0 && errno == EINTR);
+  if (count != sizeof message || message.kind != stage::MessageKind::kGo) _exit(127);
+  if (syscall(SYS_setresgid, 0, 0, 0) != 0 || syscall(SYS_setresuid, 0, 0, 0) != 0) {
+    report_and_leave(sync_fd, stage::Step::kBecomeRoot, errno);
+  }
 }
 
 // In the child: only system calls, on memory that the parent prepared.
-[[noreturn]] void become_stage(int program_fd, const std::vector<int>& inherit, bool block_signals,
-                               char* const* argv, char* const* envp) {
+[[noreturn]] void become_stage(int program_fd, const std::vector<int>& inherit,
+                               const LaunchOptions& options, char* const* argv, char* const* envp) {
   for (const int fd : inherit) {
     if (fd >= 0) fcntl(fd, F_SETFD, 0);
   }
+  if (!options.directory.empty() && chdir(options.directory.c_str()) != 0) {
+    report_and_leave(options.id_maps_fd, stage::Step::kMountRoot, errno);
+  }
+  if (options.parents_fd >= 0) close(options.parents_fd);
+  if (options.id_maps_fd >= 0) become_root_when_mapped(options.id_maps_fd);
   sigset_t blocked;
   sigemptyset(&blocked);
-  if (block_signals) sigfillset(&blocked);
+  if (options.block_signals) sigfillset(&blocked);
   sigprocmask(SIG_SETMASK, &blocked, nullptr);
   syscall(SYS_execveat, program_fd, "", argv, envp, AT_EMPTY_PATH);
   _exit(127);
@@ -138,8 +155,7 @@ Result<StageProcess> launch_stage(const std::string& blob, const std::vector<int
   if (pid < 0) return fail_errno("clone with namespaces {:#x}", options.clone_flags);
   if (pid == 0) {
     reset_ignored_signals();
-    if (options.id_maps != nullptr) become_root_of_namespace(*options.id_maps);
-    become_stage(program.get(), kept, options.block_signals, argv.data(), envp.data());
+    become_stage(program.get(), kept, options, argv.data(), envp.data());
   }
   return StageProcess{.pid = pid, .pidfd = UniqueFd(pidfd)};
 }

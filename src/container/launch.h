@@ -25,9 +25,13 @@ struct LaunchOptions {
   int cgroup_fd = -1;      // v2: born there
   int pid_namespace = -1;  // joined by the child only
   bool block_signals = false;
-  // With a new user namespace: the parent writes the id maps, then sends go on this pair, and only
-  // then the child executes the stage.
-  const SyncPair* id_maps = nullptr;
+  // With CLONE_NEWUSER: the child's end of the conversation, where kGo tells that the id maps are
+  // written. Only root of the namespace keeps its capabilities across exec (capabilities(7)).
+  int id_maps_fd = -1;
+  int parents_fd = -1;  // the other end, which only the parent may hold or its death goes unnoticed
+  // Where the child starts; entered with the caller's ids, before it becomes root of a user
+  // namespace that may see less. Empty: the caller's directory.
+  std::string directory;
 };
 
 struct StageProcess {
@@ -45,6 +49,9 @@ Result<StageProcess> launch_stage(const std::string& blob, const std::vector<int
 Result<std::optional<stage::Message>> receive_message(int sync_fd, UniqueFd* fd = nullptr);
 Result<> send_go(int sync_fd);
 Result<> send_keep(int sync_fd);
+
+// "mount the root file system"
+[[nodiscard]] std::string_view step_phrase(stage::Step step);
 
 // The words for a failed step. `plan` and `plans` are what the stage was told.
 [[nodiscard]] Error describe_failure(const stage::Message& message, const StagePlan& plan);

@@ -30,6 +30,7 @@ constexpr auto kOptions = std::to_array<Option>({
     {"dev", Effect::kClear, MOUNT_ATTR_NODEV},
     {"diratime", Effect::kClear, MOUNT_ATTR_NODIRATIME},
     {"exec", Effect::kClear, MOUNT_ATTR_NOEXEC},
+    {"idmap", Effect::kWord, 0},
     {"noatime", Effect::kSet, MOUNT_ATTR_NOATIME},
     {"nodev", Effect::kSet, MOUNT_ATTR_NODEV},
     {"nodiratime", Effect::kSet, MOUNT_ATTR_NODIRATIME},
@@ -47,6 +48,7 @@ constexpr auto kOptions = std::to_array<Option>({
     {"relatime", Effect::kSet, MOUNT_ATTR_RELATIME},
     {"remount", Effect::kWord, 0},
     {"rexec", Effect::kRecursiveClear, MOUNT_ATTR_NOEXEC},
+    {"ridmap", Effect::kWord, 0},
     {"rnoatime", Effect::kRecursiveSet, MOUNT_ATTR_NOATIME},
     {"rnodev", Effect::kRecursiveSet, MOUNT_ATTR_NODEV},
     {"rnodiratime", Effect::kRecursiveSet, MOUNT_ATTR_NODIRATIME},
@@ -106,6 +108,8 @@ void apply_word(std::string_view word, MountOptions& options) {
   if (word == "remount") options.remount = true;
   if (word == "tmpcopyup") options.copy_up = true;
   if (word == "nofail") options.optional = true;
+  if (word == "idmap" || word == "ridmap") options.idmap = true;
+  if (word == "ridmap") options.idmap_recursive = true;
 }
 
 void apply_option(const Option& option, MountOptions& options) {
@@ -139,10 +143,6 @@ void apply_option(const Option& option, MountOptions& options) {
 Result<MountOptions> parse_mount_options(const std::vector<std::string>& options) {
   MountOptions parsed;
   for (const std::string& text : options) {
-    if (text == "idmap" || text == "ridmap") {
-      return fail(ErrorCode::kUnsupported, "option \"{}\": idmapped mounts are not supported",
-                  text);
-    }
     if (const Option* option = find_option(text)) {
       apply_option(*option, parsed);
       continue;

@@ -24,13 +24,14 @@ struct MountOptions {
   bool bind = false;
   bool recursive = false;  // rbind
   bool remount = false;
-  bool copy_up = false;     // tmpcopyup
-  bool optional = false;    // "nofail"
+  bool copy_up = false;   // tmpcopyup
+  bool optional = false;  // "nofail"
+  bool idmap = false;     // idmap or ridmap
+  bool idmap_recursive = false;
   FsParameters parameters;  // what is not an option of the VFS goes to the file system
 };
 
-// Unknown words are file system parameters, as the specification says. `idmap` and `ridmap` without
-// support are kUnsupported.
+// Unknown words are file system parameters, as the specification says.
 Result<MountOptions> parse_mount_options(const std::vector<std::string>& options);
 
 // Every VFS option name that parse_mount_options knows, for `features`.

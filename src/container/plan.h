@@ -17,12 +17,22 @@
 
 namespace trivet::container {
 
+// The maps of an idmapped mount, as /proc/PID/uid_map takes them.
+struct MountIdMap {
+  std::string uid_map;
+  std::string gid_map;
+  bool recursive = false;  // ridmap
+};
+
 struct MountPlan {
   stage::MountKind kind = stage::MountKind::kFilesystem;
   std::string type;
   std::string source;
   std::string target;  // inside the root; for the root itself, on the host
   MountOptions options;
+  std::optional<MountIdMap> id_map = std::nullopt;
+  bool inherit_mode = false;  // a tmpfs without "mode=": that of the directory it covers
+  int source_fd = -1;         // of an idmapped mount, once it is made
 };
 
 struct DevicePlan {
@@ -80,9 +90,14 @@ struct ProcessPlan {
   std::optional<uint64_t> personality;
   std::optional<int> io_priority;
   std::optional<stage::SchedulerAttributes> scheduler;
-  std::optional<int> oom_score_adj;  // set by the parent
+  std::optional<int> oom_score_adj;    // set by the parent
+  std::vector<uint64_t> initial_cpus;  // exec only: before and after it joins the cgroup
+  std::vector<uint64_t> final_cpus;
+  std::optional<uint32_t> memory_policy;  // mode and flags of set_mempolicy(2)
+  std::vector<uint64_t> memory_nodes;
   std::vector<sock_filter> seccomp;
   uint32_t seccomp_flags = 0;
+  bool seccomp_listener = false;
   uint32_t preserve_fds = 0;
 };
 
@@ -105,6 +120,12 @@ struct NamespacePlan {
 // Refuses, naming the field, what this engine can't do.
 Result<> check_supported(const oci::Spec& spec);
 
+// A namespace's CLONE_NEW* flag.
+[[nodiscard]] uint32_t clone_flag(oci::NamespaceType type);
+
+// "container host size" lines.
+[[nodiscard]] std::string print_id_map(const std::vector<oci::IdMapping>& mappings);
+
 Result<NamespacePlan> plan_namespaces(const oci::Spec& spec);
 
 struct RootInputs {
@@ -118,6 +139,12 @@ Result<RootPlan> plan_root(const oci::Spec& spec, const RootInputs& inputs);
 
 // `warnings` receives what could not be granted (capabilities this process lacks).
 Result<ProcessPlan> plan_process(const oci::Process& process, std::vector<std::string>& warnings);
+
+// linux.personality and linux.memoryPolicy.
+Result<> plan_linux_process(const oci::Linux& config, ProcessPlan& plan);
+
+// linux.seccomp into the plan; `cache` as CreateOptions::seccomp_cache.
+Result<> plan_seccomp(const oci::Seccomp& seccomp, const std::string& cache, ProcessPlan& plan);
 
 // One line an operation, for `--dry-run` and golden tests.
 [[nodiscard]] std::string print_plan(const NamespacePlan& namespaces, const RootPlan& root,

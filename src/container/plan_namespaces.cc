@@ -1,12 +1,11 @@
 #include <algorithm>
 #include <sys/personality.h>
 
+#include "base/fs.h"
 #include "container/plan.h"
 #include <linux/sched.h>
 
 namespace trivet::container {
-
-namespace {
 
 uint32_t clone_flag(oci::NamespaceType type) {
   switch (type) {
@@ -37,6 +36,8 @@ std::string print_id_map(const std::vector<oci::IdMapping>& mappings) {
   }
   return text;
 }
+
+namespace {
 
 Result<> unsupported(std::string_view field) {
   return fail(ErrorCode::kUnsupported, "{} is not supported", field);
@@ -106,13 +107,15 @@ Result<> check_supported(const oci::Spec& spec) {
   if (config.find_namespace(oci::NamespaceType::kMount) == nullptr) {
     return unsupported("linux.namespaces without \"mount\"");
   }
-  if (config.seccomp && !config.seccomp->listener_path.empty()) {
-    return unsupported("linux.seccomp.listenerPath");
+  if (!config.net_devices.empty() &&
+      config.find_namespace(oci::NamespaceType::kNetwork) == nullptr) {
+    return fail(ErrorCode::kInvalidArgument, "linux.netDevices: needs a network namespace");
   }
-  if (config.intel_rdt) return unsupported("linux.intelRdt");
-  if (!config.net_devices.empty()) return unsupported("linux.netDevices");
-  if (config.memory_policy) return unsupported("linux.memoryPolicy");
-  if (!config.mount_label.empty()) return unsupported("linux.mountLabel (SELinux)");
+  if (!config.mount_label.empty() && !exists("/sys/fs/selinux/status")) {
+    return fail(ErrorCode::kUnsupported,
+                "linux.mountLabel: \"{}\": SELinux is not enabled on this host",
+                config.mount_label);
+  }
   if (spec.vm) return unsupported("vm");
   return {};
 }

@@ -7,9 +7,13 @@
 
 #include "base/fs.h"
 #include "container/plan.h"
+#include "linux/bit_list.h"
 #include "linux/capabilities.h"
+#include "linux/seccomp.h"
 #include <linux/ioprio.h>
+#include <linux/mempolicy.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 
 namespace trivet::container {
 
@@ -169,7 +173,89 @@ std::vector<uint32_t> each_once(std::vector<uint32_t> groups) {
   return groups;
 }
 
+constexpr auto kMemoryModes = std::to_array<NamedNumber>({
+    {"MPOL_DEFAULT", MPOL_DEFAULT},
+    {"MPOL_PREFERRED", MPOL_PREFERRED},
+    {"MPOL_BIND", MPOL_BIND},
+    {"MPOL_INTERLEAVE", MPOL_INTERLEAVE},
+    {"MPOL_LOCAL", MPOL_LOCAL},
+    {"MPOL_PREFERRED_MANY", MPOL_PREFERRED_MANY},
+    {"MPOL_WEIGHTED_INTERLEAVE", MPOL_PREFERRED_MANY + 1},  // Linux 6.9
+});
+
+constexpr auto kMemoryFlags = std::to_array<NamedNumber>({
+    {"MPOL_F_STATIC_NODES", MPOL_F_STATIC_NODES},
+    {"MPOL_F_RELATIVE_NODES", MPOL_F_RELATIVE_NODES},
+    {"MPOL_F_NUMA_BALANCING", MPOL_F_NUMA_BALANCING},
+});
+
+Result<> plan_cpu_affinity(const oci::CpuAffinity& affinity, ProcessPlan& plan) {
+  if (!affinity.initial.empty()) {
+    plan.initial_cpus = TRY_IN(parse_bit_list(affinity.initial), "process.execCPUAffinity.initial");
+  }
+  if (!affinity.final_cpus.empty()) {
+    plan.final_cpus = TRY_IN(parse_bit_list(affinity.final_cpus), "process.execCPUAffinity.final");
+  }
+  return {};
+}
+
+Result<> plan_memory_policy(const oci::MemoryPolicy& policy, ProcessPlan& plan) {
+  uint64_t mode = TRY(look_up(kMemoryModes, policy.mode, "linux.memoryPolicy.mode"));
+  for (const std::string& flag : policy.flags) {
+    mode |= TRY(look_up(kMemoryFlags, flag, "linux.memoryPolicy.flags"));
+  }
+  plan.memory_policy = static_cast<uint32_t>(mode);
+  if (!policy.nodes.empty()) {
+    plan.memory_nodes = TRY_IN(parse_bit_list(policy.nodes), "linux.memoryPolicy.nodes");
+  }
+  return {};
+}
+
+// A system call of the exchange that hands the listener over would wait for it for ever.
+Result<> check_listener(const oci::Seccomp& seccomp) {
+  constexpr const char* kNotify = "SCMP_ACT_NOTIFY";
+  if (seccomp.listener_path.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "linux.seccomp: SCMP_ACT_NOTIFY needs linux.seccomp.listenerPath");
+  }
+  bool bad = false;
+  for (const oci::SeccompRule& rule : seccomp.syscalls) {
+    if (rule.action != kNotify) continue;
+    for (const char* name : {"sendmsg", "read"}) {
+      bad |= std::ranges::find(rule.names, name) != rule.names.end();
+    }
+  }
+  if (!bad) return {};
+  return fail(ErrorCode::kUnsupported,
+              "linux.seccomp: SCMP_ACT_NOTIFY can't be the action of \"sendmsg\" and \"read\", "
+              "which hand the listener over");
+}
+
 }  // namespace
+
+Result<> plan_linux_process(const oci::Linux& config, ProcessPlan& plan) {
+  if (config.personality) {
+    plan.personality = config.personality->domain == "LINUX32" ? PER_LINUX32 : PER_LINUX;
+  }
+  if (config.memory_policy) TRY(plan_memory_policy(*config.memory_policy, plan));
+  return {};
+}
+
+Result<> plan_seccomp(const oci::Seccomp& seccomp, const std::string& cache, ProcessPlan& plan) {
+  const auto program = TRY_IN(seccomp::compile_cached(seccomp, cache), "linux.seccomp");
+  plan.seccomp = program.instructions;
+  plan.seccomp_flags = program.flags;
+  plan.seccomp_listener = program.wants_listener;
+  if (!program.wants_listener) {
+    plan.seccomp_flags &= ~static_cast<uint32_t>(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+    return {};
+  }
+  TRY(check_listener(seccomp));
+  // With a listener the kernel takes TSYNC only in a newer form, and the init has one thread.
+  plan.seccomp_flags &= ~static_cast<uint32_t>(SECCOMP_FILTER_FLAG_TSYNC);
+  plan.seccomp_flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
+  return {};
+}
 
 Result<ProcessPlan> plan_process(const oci::Process& process, std::vector<std::string>& warnings) {
   ProcessPlan plan;
@@ -192,9 +278,7 @@ Result<ProcessPlan> plan_process(const oci::Process& process, std::vector<std::s
   }
   if (process.scheduler) plan.scheduler = TRY(plan_scheduler(*process.scheduler));
   if (process.io_priority) plan.io_priority = TRY(plan_io_priority(*process.io_priority));
-  if (process.exec_cpu_affinity) {
-    return fail(ErrorCode::kUnsupported, "process.execCPUAffinity is not supported");
-  }
+  if (process.exec_cpu_affinity) TRY(plan_cpu_affinity(*process.exec_cpu_affinity, plan));
   TRY(plan_labels(process, plan));
   return plan;
 }

@@ -159,16 +159,46 @@ void plan_cgroup(const oci::Spec& spec, const oci::Mount& mount, const MountOpti
   plans.push_back(std::move(plan));
 }
 
+bool has_parameter(const MountOptions& options, std::string_view name) {
+  return std::ranges::any_of(options.parameters,
+                             [name](const auto& parameter) { return parameter.first == name; });
+}
+
+// SELinux labels the files of these file systems by itself.
+bool takes_mount_label(const MountPlan& plan) {
+  return plan.kind == stage::MountKind::kFilesystem && plan.type != "proc" && plan.type != "sysfs";
+}
+
+// Mappings without the option mean "idmap"; the option without mappings means those of the
+// container's user namespace (runtime-spec, config.md: uidMappings of a mount).
+Result<std::optional<MountIdMap>> plan_id_map(const oci::Spec& spec, const oci::Mount& mount,
+                                              const MountPlan& plan) {
+  const bool has_maps = !mount.uid_mappings.empty() || !mount.gid_mappings.empty();
+  if (!plan.options.idmap && !has_maps) return std::nullopt;
+  const auto& uids = has_maps ? mount.uid_mappings : spec.linux_config->uid_mappings;
+  const auto& gids = has_maps ? mount.gid_mappings : spec.linux_config->gid_mappings;
+  if (plan.kind != stage::MountKind::kBind) {
+    return fail(ErrorCode::kUnsupported, "mount \"{}\": only bind mounts can be idmapped",
+                mount.destination);
+  }
+  if (uids.empty() || gids.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "mount \"{}\": an idmapped mount needs uidMappings and gidMappings, its own or the "
+                "container's",
+                mount.destination);
+  }
+  return MountIdMap{.uid_map = print_id_map(uids),
+                    .gid_map = print_id_map(gids),
+                    .recursive = plan.options.idmap_recursive};
+}
+
 Result<> plan_mount(const oci::Spec& spec, const oci::Mount& mount, const RootInputs& inputs,
                     std::vector<MountPlan>& plans) {
   MountOptions options =
       TRY_IN(parse_mount_options(mount.options), "mount \"{}\"", mount.destination);
-  if (!mount.uid_mappings.empty() || !mount.gid_mappings.empty()) {
-    return fail(ErrorCode::kUnsupported,
-                "mount \"{}\": uidMappings: idmapped mounts are not supported", mount.destination);
-  }
-  if (options.copy_up) {
-    return fail(ErrorCode::kUnsupported, "mount \"{}\": option \"tmpcopyup\" is not supported",
+  if (options.copy_up && mount.type != "tmpfs") {
+    return fail(ErrorCode::kInvalidArgument,
+                "mount \"{}\": option \"tmpcopyup\" goes with type \"tmpfs\" only",
                 mount.destination);
   }
   if (mount.type == "cgroup" || mount.type == "cgroup2") {
@@ -192,6 +222,12 @@ Result<> plan_mount(const oci::Spec& spec, const oci::Mount& mount, const RootIn
       return fail(ErrorCode::kInvalidArgument, "mount \"{}\": type is missing", mount.destination);
     }
     plan.kind = stage::MountKind::kRemount;
+  }
+  plan.id_map = TRY(plan_id_map(spec, mount, plan));
+  plan.inherit_mode = plan.kind == stage::MountKind::kFilesystem && mount.type == "tmpfs" &&
+                      !has_parameter(plan.options, "mode");
+  if (takes_mount_label(plan) && !spec.linux_config->mount_label.empty()) {
+    plan.options.parameters.emplace_back("context", spec.linux_config->mount_label);
   }
   plans.push_back(std::move(plan));
   return {};

@@ -10,8 +10,8 @@ __asm__(
     ".byte 0\n"
     ".text\n");
 
-extern "C" const char trivet_stage_begin[];  // NOLINT(modernize-avoid-c-arrays)
-extern "C" const char trivet_stage_end[];    // NOLINT(modernize-avoid-c-arrays)
+extern "C" const char trivet_stage_begin[];  // NOLINT
+extern "C" const char trivet_stage_end[];    // NOLINT
 
 namespace trivet::container {
 

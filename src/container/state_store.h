@@ -15,7 +15,7 @@
 namespace trivet::container {
 
 [[nodiscard]] std::string print_record(const Container::Record& record);
-Result<Container::Record> parse_record(std::string_view json);
+Result<Container::Record> parse_record(std::string_view text);
 
 Result<> write_record(const std::string& directory, const Container::Record& record);
 Result<Container::Record> read_record(const std::string& directory);

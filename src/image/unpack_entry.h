@@ -66,6 +66,6 @@ struct LayerEntry {
 // Kept attributes: user.* and security.capability; labels and such belong to the host that packed
 // them. kCorrupt for names of overlayfs's own (a layer must not forge whiteouts or redirects), for
 // ids and times out of range, sockets and unknown types, a whiteout of "." or "..".
-Result<LayerEntry> parse_layer_entry(archive_entry* entry);
+Result<LayerEntry> parse_layer_entry(archive_entry* source);
 
 }  // namespace trivet::image

@@ -104,7 +104,7 @@ Result<size_t> TarGate::step(std::string_view bytes) {
 
 Result<size_t> TarGate::fill_block(std::string_view bytes) {
   const size_t count = std::min(kBlock - filled_, bytes.size());
-  std::copy_n(bytes.data(), count, block_.data() + filled_);
+  std::copy_n(bytes.begin(), count, block_.data() + filled_);
   filled_ += count;
   if (filled_ < kBlock) return count;
   filled_ = 0;

@@ -213,7 +213,7 @@ Result<> LayerWriter::make_symlink(int parent_fd, const LayerEntry& entry) {
 }
 
 // The target's directory is resolved like any other; a link as the last component is linked itself.
-Result<> LayerWriter::make_hard_link(int parent_fd, const LayerEntry& entry) {
+Result<> LayerWriter::make_hard_link(int parent_fd, const LayerEntry& entry) const {
   const std::string directory = entry.link.directory.empty() ? "." : entry.link.directory;
   auto target = open_in_root(root_fd_, directory, O_PATH | O_DIRECTORY);
   if (!target && target.error().errnum() != ENOENT) {

@@ -64,7 +64,7 @@ class LayerWriter {
   Result<> copy_content(int fd, const LayerEntry& entry, LayerSource& source);
   Result<> make_directory(int parent_fd, const LayerEntry& entry);
   Result<> make_symlink(int parent_fd, const LayerEntry& entry);
-  Result<> make_hard_link(int parent_fd, const LayerEntry& entry);
+  Result<> make_hard_link(int parent_fd, const LayerEntry& entry) const;
   Result<> make_node(int parent_fd, const LayerEntry& entry);
   Result<> apply_to_fd(int fd, const Attributes& attributes);
   Result<> apply_to_name(int parent_fd, const LayerEntry& entry);

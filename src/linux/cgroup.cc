@@ -27,13 +27,13 @@ Result<std::string> clean_path(const std::string& path) {
   for (const std::string& part : split(path, '/')) {
     if (part.empty() || part == ".") continue;
     if (part == "..") {
-      return fail(ErrorCode::kInvalidArgument, "linux.cgroupsPath: \"{}\" contains \"..\"", path);
+      return fail(ErrorCode::kInvalidArgument, "cgroup path \"{}\" contains \"..\"", path);
     }
     clean += "/" + part;
   }
   if (clean.empty()) {
-    return fail(ErrorCode::kInvalidArgument,
-                "linux.cgroupsPath: \"{}\" is no path below the root cgroup", path);
+    return fail(ErrorCode::kInvalidArgument, "cgroup path \"{}\" is no path below the root cgroup",
+                path);
   }
   return clean;
 }
@@ -162,6 +162,20 @@ void Cgroup::remove_unused(const Layout& layout, const std::string& cgroups_path
     const std::string directory = directory_in(hierarchy, cgroups_path, *clean);
     if (remove_when_empty(directory)) remove_marked_parents(directory);
   }
+}
+
+Result<Cgroup> Cgroup::subgroup(const std::string& path) const {
+  if (path.empty() || path == "/") return attach(paths_);
+  const std::string clean = TRY(clean_path(path));
+  Paths paths = paths_;
+  bool found = false;
+  for (std::string& directory : paths.directories) {
+    if (!exists(directory + clean)) continue;
+    found = true;
+    directory += clean;
+  }
+  if (!found) return fail(ErrorCode::kNotFound, "there is no cgroup \"{}\" in it", path);
+  return attach(std::move(paths));
 }
 
 Cgroup Cgroup::attach(Paths paths) {

@@ -107,6 +107,11 @@ class Cgroup {
 
   [[nodiscard]] const Paths& paths() const { return paths_; }
 
+  // An existing cgroup below this one ("app/worker"), for processes to join; this one itself for an
+  // empty path. On v1 it is taken from the hierarchies that have it, at least one, and this
+  // cgroup's own directory from the others. kNotFound, or kInvalidArgument for "..".
+  Result<Cgroup> subgroup(const std::string& path) const;
+
   // Applies every limit of `resources`; absent ones stay as they are, and so do zeros where the
   // runtimes have always taken zero for "not set" (memory, cpu and block I/O). What the host can't
   // do is kUnsupported and names the field. Also used by `update`. Device rules: on v1

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstring>
 #include <fcntl.h>
+#include <ranges>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -151,9 +152,7 @@ std::vector<bpf_insn> device_program(const DevicePolicy& policy) {
       load_field(kMajor, offsetof(bpf_cgroup_dev_ctx, major)),
       load_field(kMinor, offsetof(bpf_cgroup_dev_ctx, minor)),
   };
-  for (auto rule = policy.exceptions.rbegin(); rule != policy.exceptions.rend(); ++rule) {
-    add_rule(program, *rule);
-  }
+  for (const auto& rule : std::views::reverse(policy.exceptions)) add_rule(program, rule);
   add_return(program, policy.default_allow);
   return program;
 }

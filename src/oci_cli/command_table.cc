@@ -15,6 +15,9 @@ std::vector<OptionSpec> create_options() {
           {"no-pivot", 0, nullptr, "do not use pivot_root(2): for a root on ramfs"},
           {"no-new-keyring", 0, nullptr, "keep the caller's session keyring"},
           {"preserve-fds", 0, "N", "pass 3 … 3+N-1 to the container"},
+          {"pidfd-socket", 0, "PATH", "where a pidfd of the init is sent"},
+          {"timing", 0, "FORMAT", "print to stderr what each step cost: \"text\" or \"json\""},
+          {"dry-run", 0, nullptr, "print what would be done, and do nothing"},
           {"help", 'h', nullptr, "this text"}};
 }
 
@@ -41,6 +44,7 @@ std::vector<OptionSpec> exec_options() {
           {"no-new-privs", 0, nullptr, "set no_new_privs"},
           {"cap", 'c', "CAP", "add a capability; may be repeated"},
           {"preserve-fds", 0, "N", "pass 3 … 3+N-1 to the process"},
+          {"pidfd-socket", 0, "PATH", "where a pidfd of the process is sent"},
           {"cgroup", 0, "PATH", "below the container's cgroup"},
           {"ignore-paused", 0, nullptr, "accepted for compatibility"},
           {"help", 'h', nullptr, "this text"}};
@@ -72,7 +76,7 @@ const OptionSpec kHelp{"help", 'h', nullptr, "this text"};
 }  // namespace
 
 const std::vector<OptionSpec>& global_options() {
-  static const std::vector<OptionSpec> options{
+  static const std::vector<OptionSpec> kOptions{
       {"root", 0, "DIR", "the state directory"},
       {"log", 0, "FILE", "append log messages and errors there"},
       {"log-format", 0, "FORMAT", "\"text\" or \"json\""},
@@ -83,11 +87,11 @@ const std::vector<OptionSpec>& global_options() {
       {"rootless", 0, "BOOL", "true, false or auto: accepted for compatibility"},
       {"version", 'v', nullptr, "print the version"},
       {"help", 'h', nullptr, "this text"}};
-  return options;
+  return kOptions;
 }
 
 const std::vector<CommandSpec>& commands() {
-  static const std::vector<CommandSpec> table{
+  static const std::vector<CommandSpec> kTable{
       {"create", "ID", 1, 1, "make a container from a bundle; it waits for start",
        create_options()},
       {"start", "ID", 1, 1, "run the program of a created container", {kHelp}},
@@ -125,6 +129,14 @@ const std::vector<CommandSpec>& commands() {
       {"pause", "ID", 1, 1, "freeze a container", {kHelp}},
       {"resume", "ID", 1, 1, "thaw a container", {kHelp}},
       {"update", "ID", 1, 1, "change a container's limits", update_options()},
+      {"events",
+       "ID",
+       1,
+       1,
+       "print a container's statistics and OOM kills as JSON lines until it ends",
+       {{"stats", 0, nullptr, "print the statistics once"},
+        {"interval", 0, "DURATION", "time between statistics (default 5s)"},
+        kHelp}},
       {"features", "", 0, 0, "print what this runtime can do as JSON", {kHelp}},
       {"spec",
        "",
@@ -135,7 +147,7 @@ const std::vector<CommandSpec>& commands() {
         {"rootless", 0, nullptr, "for an ordinary user"},
         kHelp}},
   };
-  return table;
+  return kTable;
 }
 
 }  // namespace trivet::oci_cli

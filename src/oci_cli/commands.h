@@ -30,6 +30,7 @@ Result<int> command_ps(const Globals& globals, const Arguments& arguments);
 Result<int> command_pause(const Globals& globals, const Arguments& arguments);
 Result<int> command_resume(const Globals& globals, const Arguments& arguments);
 Result<int> command_update(const Globals& globals, const Arguments& arguments);
+Result<int> command_events(const Globals& globals, const Arguments& arguments);
 Result<int> command_features(const Globals& globals, const Arguments& arguments);
 Result<int> command_spec(const Globals& globals, const Arguments& arguments);
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/paths.h"
 #include "base/text.h"
 #include "container/container.h"
@@ -54,6 +55,7 @@ Result<CreateOptions> create_options(const Globals& globals, const Arguments& ar
   options.config_json = bundle.config_json;
   options.console_socket = arguments.get("console-socket");
   options.pid_file = arguments.get("pid-file");
+  options.pidfd_socket = arguments.get("pidfd-socket");
   options.preserve_fds =
       static_cast<int>(TRY_IN(parse_int(arguments.get("preserve-fds", "0")), "--preserve-fds"));
   options.no_pivot = arguments.has("no-pivot");
@@ -66,6 +68,60 @@ Result<CreateOptions> create_options(const Globals& globals, const Arguments& ar
   return options;
 }
 
+// `--timing`: collects while the object lives, prints when it is told to.
+class TimingReport {
+ public:
+  static Result<TimingReport> open(const Arguments& arguments) {
+    TimingReport report;
+    report.format_ = arguments.get("timing");
+    if (report.format_.empty() || report.format_ == "text" || report.format_ == "json") {
+      return report;
+    }
+    return fail(ErrorCode::kInvalidArgument, "--timing: \"{}\" is neither text nor json",
+                report.format_);
+  }
+
+  // Null when nothing is asked for.
+  [[nodiscard]] container::Timing* timing() { return format_.empty() ? nullptr : &timing_; }
+
+  // To stderr, because stdout is the container's.
+  void print() const {
+    if (format_.empty()) return;
+    const std::string text = format_ == "json" ? as_json() : as_text();
+    (void)write_all(STDERR_FILENO, text, "stderr");
+  }
+
+ private:
+  static const char* where_name(const container::StepTime& entry) {
+    return entry.where == container::StepTime::Where::kInit ? "init" : "runtime";
+  }
+  [[nodiscard]] std::string as_text() const {
+    std::string text = fmt::format("{:>8}  {:<8} {}\n", "us", "where", "step");
+    for (const container::StepTime& entry : timing_) {
+      text += fmt::format("{:>8}  {:<8} {}\n", entry.microseconds, where_name(entry), entry.step);
+    }
+    return text;
+  }
+  [[nodiscard]] std::string as_json() const {
+    Json steps = Json::array();
+    for (const container::StepTime& entry : timing_) {
+      steps.push_back({{"where", where_name(entry)},
+                       {"step", entry.step},
+                       {"microseconds", entry.microseconds}});
+    }
+    return steps.dump() + "\n";
+  }
+
+  std::string format_;
+  container::Timing timing_;
+};
+
+Result<int> print_plan(const Bundle& bundle, const CreateOptions& options) {
+  const std::string plan = TRY(Container::print_plan(bundle.spec, options));
+  TRY(write_all(STDOUT_FILENO, plan, "stdout"));
+  return 0;
+}
+
 Error in_create(Error error, const std::string& id) {
   return std::move(error).in(fmt::format("cannot create container \"{}\"", id));
 }
@@ -75,8 +131,9 @@ Result<Container> load(const Globals& globals, const Arguments& arguments) {
 }
 
 // Starts and waits; whatever happens, the container goes at the end unless it is to be kept.
-Result<int> start_and_wait(Container& container) {
-  TRY_IN(container.start(), "cannot start container \"{}\"", container.id());
+Result<int> start_and_wait(Container& container, TimingReport& report) {
+  TRY_IN(container.start(report.timing()), "cannot start container \"{}\"", container.id());
+  report.print();
   const UniqueFd console = container.take_console();
   return wait_in_foreground(container.init_pidfd(), console.get());
 }
@@ -85,7 +142,10 @@ Result<int> start_and_wait(Container& container) {
 
 Result<int> command_create(const Globals& globals, const Arguments& arguments) {
   const Bundle bundle = TRY(read_bundle(arguments));
-  const CreateOptions options = TRY(create_options(globals, arguments, bundle));
+  TimingReport report = TRY(TimingReport::open(arguments));
+  CreateOptions options = TRY(create_options(globals, arguments, bundle));
+  options.timing = report.timing();
+  if (arguments.has("dry-run")) return print_plan(bundle, options);
   if (bundle.spec.process && bundle.spec.process->terminal && options.console_socket.empty()) {
     return fail(ErrorCode::kInvalidArgument,
                 "cannot create container \"{}\": process.terminal needs --console-socket",
@@ -98,12 +158,16 @@ Result<int> command_create(const Globals& globals, const Arguments& arguments) {
   }
   auto container = Container::create(bundle.spec, options);
   if (!container) return std::unexpected(in_create(std::move(container).error(), options.id));
+  report.print();
   return 0;
 }
 
 Result<int> command_run(const Globals& globals, const Arguments& arguments) {
   const Bundle bundle = TRY(read_bundle(arguments));
+  TimingReport report = TRY(TimingReport::open(arguments));
   CreateOptions options = TRY(create_options(globals, arguments, bundle));
+  options.timing = report.timing();
+  if (arguments.has("dry-run")) return print_plan(bundle, options);
   options.start_by = CreateOptions::StartBy::kCreator;
   const bool detach = arguments.has("detach");
   if (detach && bundle.spec.process && bundle.spec.process->terminal &&
@@ -116,13 +180,14 @@ Result<int> command_run(const Globals& globals, const Arguments& arguments) {
   auto container = Container::create(bundle.spec, options);
   if (!container) return std::unexpected(in_create(std::move(container).error(), options.id));
   if (detach) {
-    if (auto started = container->start(); !started) {
+    if (auto started = container->start(report.timing()); !started) {
       (void)container->remove(Container::Force::kYes);
       return std::unexpected(std::move(started).error());
     }
+    report.print();
     return 0;
   }
-  auto exit_code = start_and_wait(*container);
+  auto exit_code = start_and_wait(*container, report);
   if (arguments.has("keep")) return exit_code;
   auto removed = container->remove(Container::Force::kYes);
   if (!removed && exit_code) return std::unexpected(std::move(removed).error());

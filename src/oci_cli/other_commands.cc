@@ -9,6 +9,7 @@
 #include "linux/capabilities.h"
 #include "linux/seccomp.h"
 #include "oci/features.h"
+#include "oci/spec_names.h"
 #include "oci_cli/commands.h"
 
 namespace trivet::oci_cli {
@@ -80,6 +81,10 @@ Result<oci::Resources> read_resources(const Arguments& arguments) {
   return resources;
 }
 
+std::vector<std::string> names_of(oci::Names names) {
+  return {names.begin(), names.end()};
+}
+
 oci::LinuxFeatures linux_features() {
   oci::LinuxFeatures features;
   features.namespaces = {"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"};
@@ -93,9 +98,12 @@ oci::LinuxFeatures linux_features() {
                                           .supported_flags = seccomp::known_flags()};
   features.apparmor = true;
   features.selinux = true;
-  features.intel_rdt = oci::IntelRdtFeatures{};
-  features.idmapped_mounts = false;
-  features.net_devices = false;
+  features.intel_rdt = oci::IntelRdtFeatures{.enabled = true, .schemata = true, .monitoring = true};
+  features.memory_policy =
+      oci::MemoryPolicyFeatures{.modes = names_of(oci::known_memory_policy_modes()),
+                                .flags = names_of(oci::known_memory_policy_flags())};
+  features.idmapped_mounts = true;
+  features.net_devices = true;
   return features;
 }
 
@@ -137,7 +145,6 @@ Result<int> command_features(const Globals& /*globals*/, const Arguments& /*argu
   features.hooks = {"prestart",       "createRuntime", "createContainer",
                     "startContainer", "poststart",     "poststop"};
   features.mount_options = container::known_mount_options();
-  std::erase(features.mount_options, "tmpcopyup");
   features.linux_features = linux_features();
   features.annotations = {{"dev.trivet.version", TRIVET_VERSION}};
   TRY(write_all(STDOUT_FILENO, oci::print_features(features) + "\n", "stdout"));

@@ -117,6 +117,7 @@ Result<int> command_exec(const Globals& globals, const Arguments& arguments) {
   if (arguments.has("tty")) options.process.terminal = true;
   options.console_socket = arguments.get("console-socket");
   options.pid_file = arguments.get("pid-file");
+  options.pidfd_socket = arguments.get("pidfd-socket");
   options.preserve_fds =
       static_cast<int>(TRY_IN(parse_int(arguments.get("preserve-fds", "0")), "--preserve-fds"));
   options.cgroup = arguments.get("cgroup");

@@ -11,18 +11,18 @@ namespace {
 
 // Docker's lists.
 const std::vector<std::string>& default_masked_paths() {
-  static const std::vector<std::string> paths = {
+  static const std::vector<std::string> kPaths = {
       "/proc/acpi",       "/proc/asound",      "/proc/interrupts",
       "/proc/kcore",      "/proc/keys",        "/proc/latency_stats",
       "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
       "/proc/scsi",       "/sys/firmware",     "/sys/devices/virtual/powercap"};
-  return paths;
+  return kPaths;
 }
 
 const std::vector<std::string>& default_readonly_paths() {
-  static const std::vector<std::string> paths = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
-                                                 "/proc/sysrq-trigger"};
-  return paths;
+  static const std::vector<std::string> kPaths = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+                                                  "/proc/sysrq-trigger"};
+  return kPaths;
 }
 
 struct SecurityOptions {

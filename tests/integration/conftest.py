@@ -16,6 +16,7 @@ import time
 import pytest
 
 import harness
+import oci_harness
 
 NEEDS = {
     "root": "root, to make namespaces without a user namespace",
@@ -161,6 +162,19 @@ def nothing_left(trivet):
         harness.wait_for(lambda: not leftovers(), timeout=5, what="everything is gone")
     except AssertionError:
         pytest.fail(f"left behind: {leftovers()}", pytrace=False)
+
+
+@pytest.fixture
+def oci(scratch, busybox_rootfs):
+    base = pathlib.Path(tempfile.mkdtemp(prefix="oci-", dir=scratch))
+    runtime = oci_harness.Oci(base, busybox_rootfs)
+    yield runtime
+    if runtime.root.exists():
+        for name in os.listdir(runtime.root):
+            runtime("delete", "--force", name)
+        assert os.listdir(runtime.root) == []
+    assert oci_harness.cgroups_of(oci_harness.NAME) == []
+    shutil.rmtree(base)
 
 
 @pytest.fixture(scope="session")

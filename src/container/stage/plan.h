@@ -53,6 +53,8 @@ struct MountOp {
   uint64_t recursive_attr_clear;
   uint64_t propagation;  // MS_SHARED … or 0
   uint32_t propagation_recursive;
+  int32_t source_fd;      // kBind: a detached mount that the parent made (idmapped); -1: `source`
+  uint32_t inherit_mode;  // the new root gets the permissions of the directory it covers
   uint32_t padding;
 };
 
@@ -97,8 +99,8 @@ struct CapabilitySets {
 };
 
 enum PlanFlags : uint32_t {
-  kUserNamespace = 1U << 0U,  // become root in it
-  kLoopbackUp = 1U << 1U,     // a new network namespace
+  kBecomeRoot = 1U << 0U,  // of a user namespace that was joined
+  kLoopbackUp = 1U << 1U,  // a new network namespace
   kSetsid = 1U << 2U,
   kSetRoot = 1U << 3U,  // mounts and pivot_root: a new container, not an exec
   kNoPivot = 1U << 4U,
@@ -117,6 +119,9 @@ enum PlanFlags : uint32_t {
   kHasSeccomp = 1U << 17U,
   kReportNamespaces = 1U << 18U,  // tell the parent when the namespaces are ready
   kSetGroups = 1U << 19U,
+  kHasMemoryPolicy = 1U << 20U,
+  kHasListener = 1U << 21U,  // the seccomp filter's notifications go to somebody: send them the fd
+  kReportTimes = 1U << 22U,  // tell after each step how long it took
 };
 
 struct SchedulerAttributes {  // struct sched_attr of sched_setattr(2)
@@ -140,6 +145,8 @@ struct Plan {
   int32_t stdio[3];
   uint32_t preserve_fds;
   uint32_t umask;
+  Span<uint64_t> initial_cpus;  // masks for sched_setaffinity(2), before and after the cgroup
+  Span<uint64_t> final_cpus;
   Span<int32_t> cgroup_fds;  // write "0" to join
   Span<JoinOp> joins;
   Text hostname;
@@ -167,6 +174,8 @@ struct Plan {
   CapabilitySets capabilities;
   Span<RlimitOp> rlimits;
   uint64_t personality;
+  Span<uint64_t> memory_nodes;
+  uint32_t memory_policy;  // the mode and flags of set_mempolicy(2)
   int32_t io_priority;
   uint32_t seccomp_flags;
   Span<uint64_t> seccomp;  // struct sock_filter
@@ -187,7 +196,9 @@ enum class Step : uint32_t {
   kMapPlan,
   kJoinNamespaces,
   kBecomeRoot,
+  kInitialCpus,
   kJoinCgroup,
+  kFinalCpus,
   kUnshare,
   kSession,
   kLoopback,
@@ -211,6 +222,7 @@ enum class Step : uint32_t {
   kScheduler,
   kIoPriority,
   kPersonality,
+  kMemoryPolicy,
   kRlimit,
   kLsmLabel,
   kBoundingSet,
@@ -250,6 +262,8 @@ enum class MessageKind : uint32_t {
   kNamespaces,   // stage → parent: they exist, and the loopback device is up
   kBeforePivot,  // stage → parent: waits for kGo
   kConsole,      // stage → parent, with the pty's master as SCM_RIGHTS
+  kListener,     // stage → parent, with the seccomp listener as SCM_RIGHTS; waits for kGo
+  kStepDone,     // stage → parent: `operand` microseconds were spent on `step`
   kReady,        // stage → parent: waits for kGo
   kGo,           // parent → stage
   kKeep,         // parent → stage, after kReady: outlive me, somebody else may start you

@@ -10,6 +10,8 @@
 #include <linux/poll.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
+#include <linux/time.h>
+#include <linux/time_types.h>
 
 // The compiler may call these even in freestanding code.
 extern "C" void* memset(void* where, int value, size_t size) {
@@ -141,11 +143,33 @@ Outcome report_namespaces(Context& context) {
   return {};
 }
 
+uint64_t microseconds() {
+  __kernel_timespec now{};
+  sys(__NR_clock_gettime, CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000 + static_cast<uint64_t>(now.tv_nsec) / 1000;
+}
+
+void report_time(Context& context, Step step, uint64_t& begin) {
+  const uint64_t end = microseconds();
+  // The last steps run under the container's own seccomp filter, and waiting is no work.
+  const bool is_work = step != Step::kPauseBeforeExec && step < Step::kNoNewPrivileges;
+  if (is_work) {
+    send_message(context, Message{.kind = MessageKind::kStepDone,
+                                  .step = step,
+                                  .error = 0,
+                                  .operand = static_cast<uint32_t>(end - begin),
+                                  .call = Call::kNone});
+  }
+  begin = microseconds();
+}
+
 // The life of a container's process, in order. Steps that a plan doesn't ask for return at once.
 constexpr NamedStep kSteps[] = {
     {Step::kJoinNamespaces, join_namespaces},
     {Step::kBecomeRoot, become_root},
+    {Step::kInitialCpus, set_initial_cpus},
     {Step::kJoinCgroup, join_cgroup},
+    {Step::kFinalCpus, set_final_cpus},
     {Step::kUnshare, unshare_rest},
     {Step::kSession, start_session},
     {Step::kLoopback, bring_loopback_up},
@@ -169,6 +193,7 @@ constexpr NamedStep kSteps[] = {
     {Step::kScheduler, set_scheduler},
     {Step::kIoPriority, set_io_priority},
     {Step::kPersonality, set_personality},
+    {Step::kMemoryPolicy, set_memory_policy},
     {Step::kLsmLabel, set_lsm_label},
     {Step::kBoundingSet, drop_bounding_set},
     {Step::kGroups, set_groups},
@@ -191,9 +216,13 @@ constexpr NamedStep kSteps[] = {
   if (map_plan(context, plan_fd) < 0) leave(127);
   relocate(context, context.plan->argv);
   relocate(context, context.plan->envp);
+  uint64_t begin = microseconds();
   for (const NamedStep& step : kSteps) {
     const Outcome outcome = step.run(context);
-    if (outcome.ok()) continue;
+    if (outcome.ok()) {
+      if (context.has(kReportTimes)) report_time(context, step.step, begin);
+      continue;
+    }
     send_message(context, Message{.kind = MessageKind::kError,
                                   .step = step.step,
                                   .error = -outcome.error,

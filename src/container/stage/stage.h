@@ -49,6 +49,9 @@ long open_in_root(int root_fd, const char* path, uint64_t flags, uint64_t mode =
 // an empty file.
 enum class Make { kDirectory, kFile };
 long make_in_root(Context& context, const char* path, Make what);
+// Copies what is below the directory `from` into the empty one `to`: directories, files, symlinks
+// and special files with their owners and permissions. 0 or -errno.
+long copy_tree(long from, long to);
 // A procfs of our own, mounted nowhere.
 long private_proc(Context& context);
 
@@ -73,7 +76,9 @@ Outcome final_propagation(Context& context);
 
 Outcome join_namespaces(Context& context);
 Outcome become_root(Context& context);
+Outcome set_initial_cpus(Context& context);
 Outcome join_cgroup(Context& context);
+Outcome set_final_cpus(Context& context);
 Outcome unshare_rest(Context& context);
 Outcome start_session(Context& context);
 Outcome bring_loopback_up(Context& context);
@@ -85,6 +90,7 @@ Outcome connect_stdio(Context& context);
 Outcome set_scheduler(Context& context);
 Outcome set_io_priority(Context& context);
 Outcome set_personality(Context& context);
+Outcome set_memory_policy(Context& context);
 Outcome set_rlimits(Context& context);
 Outcome set_lsm_label(Context& context);
 Outcome drop_bounding_set(Context& context);

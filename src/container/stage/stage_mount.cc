@@ -85,7 +85,9 @@ Outcome new_filesystem(const Context& context, const MountOp& op, uint32_t index
   Call call = Call::kFsconfig;
   if (result >= 0) {
     call = Call::kFsmount;
-    result = sys(__NR_fsmount, fs, FSMOUNT_CLOEXEC, op.attr_set);
+    // Read-only comes with the other attributes, after what has to be written first.
+    const uint64_t later = op.copy_up != 0 || op.inherit_mode != 0 ? MOUNT_ATTR_RDONLY : 0U;
+    result = sys(__NR_fsmount, fs, FSMOUNT_CLOEXEC, op.attr_set & ~later);
   }
   sys(__NR_close, fs);
   mount_fd = result;
@@ -93,6 +95,10 @@ Outcome new_filesystem(const Context& context, const MountOp& op, uint32_t index
 }
 
 Outcome clone_tree(const Context& context, const MountOp& op, uint32_t index, long& mount_fd) {
+  if (op.source_fd >= 0) {
+    mount_fd = op.source_fd;
+    return {};
+  }
   mount_fd = sys(__NR_open_tree, AT_FDCWD, context.text(op.source),
                  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (op.recursive != 0 ? kRecursive : 0));
   return check(mount_fd, index, Call::kOpenSource);
@@ -118,16 +124,40 @@ Outcome open_target(Context& context, const MountOp& op, uint32_t index, Make ma
   return {};
 }
 
+// A new tmpfs takes over what the directory below it has: its permissions, or all of it.
+long take_over(const MountOp& op, long mount_fd, long target) {
+  if (op.inherit_mode == 0 && op.copy_up == 0) return 0;
+  const long to = sys(__NR_openat, mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (to < 0) return to;
+  const long from = sys(__NR_openat, target, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  long result = from;
+  if (from >= 0 && op.copy_up != 0) result = copy_tree(from, to);
+  FileKind kind;
+  if (result >= 0) result = look_at(from, kind);
+  if (result >= 0 && op.inherit_mode != 0) result = sys(__NR_fchmod, to, kind.mode & 07777U);
+  if (from >= 0) sys(__NR_close, from);
+  sys(__NR_close, to);
+  return result;
+}
+
 Outcome attach(Context& context, const MountOp& op, uint32_t index, long mount_fd) {
   FileKind kind;
   long result = look_at(mount_fd, kind);
   if (result < 0) return failed(result, index, Call::kOpenSource);
-  result = apply_attributes(op, mount_fd);
-  if (result < 0) return failed(result, index, Call::kMountSetattr);
   long target = -1;
   const Outcome opened =
       open_target(context, op, index, kind.is_directory() ? Make::kDirectory : Make::kFile, target);
   if (!opened.ok()) return opened;
+  result = take_over(op, mount_fd, target);
+  if (result < 0) {
+    sys(__NR_close, target);
+    return failed(result, index, Call::kCopyUp);
+  }
+  result = apply_attributes(op, mount_fd);
+  if (result < 0) {
+    sys(__NR_close, target);
+    return failed(result, index, Call::kMountSetattr);
+  }
   result = move_to(mount_fd, target);
   sys(__NR_close, target);
   return check(result, index, Call::kMoveMount);

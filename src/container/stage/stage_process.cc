@@ -75,13 +75,20 @@ bool has_slash(const char* text) {
   return false;
 }
 
-long install_filter(const Context& context) {
+// With a listener, whoever starts us passes it on before the program runs; sendmsg(2) and read(2)
+// of this exchange can't be among what the listener is asked about.
+Outcome install_filter(Context& context) {
   struct {
     uint16_t count;
     const uint64_t* instructions;
   } program{static_cast<uint16_t>(context.plan->seccomp.count),
             context.data(context.plan->seccomp)};
-  return sys(__NR_seccomp, SECCOMP_SET_MODE_FILTER, context.plan->seccomp_flags, &program);
+  const long result =
+      sys(__NR_seccomp, SECCOMP_SET_MODE_FILTER, context.plan->seccomp_flags, &program);
+  if (result < 0 || !context.has(kHasListener)) return check(result);
+  send_message(context, Message{.kind = MessageKind::kListener}, static_cast<int>(result));
+  sys(__NR_close, result);
+  return wait_for_go(context.sync_fd) ? Outcome{} : failed(-ECANCELED);
 }
 
 long final_capabilities(const Context& context) {
@@ -97,6 +104,11 @@ long final_capabilities(const Context& context) {
   return result;
 }
 
+Outcome set_cpus(const Context& context, Span<uint64_t> mask) {
+  if (mask.count == 0) return {};
+  return check(sys(__NR_sched_setaffinity, 0, mask.count * sizeof(uint64_t), context.data(mask)));
+}
+
 }  // namespace
 
 Outcome join_namespaces(Context& context) {
@@ -108,13 +120,20 @@ Outcome join_namespaces(Context& context) {
   return {};
 }
 
-// The launcher's child has done it already; here a failure has words.
 Outcome become_root(Context& context) {
-  if (!context.has(kUserNamespace)) return {};
+  if (!context.has(kBecomeRoot)) return {};
   long result = sys(__NR_setresgid, 0, 0, 0);
   if (result >= 0) result = sys(__NR_setresuid, 0, 0, 0);
   sys(__NR_prctl, PR_SET_DUMPABLE, 0);  // a change of ids resets it
   return check(result);
+}
+
+Outcome set_initial_cpus(Context& context) {
+  return set_cpus(context, context.plan->initial_cpus);
+}
+
+Outcome set_final_cpus(Context& context) {
+  return set_cpus(context, context.plan->final_cpus);
 }
 
 Outcome join_cgroup(Context& context) {
@@ -228,6 +247,15 @@ Outcome set_personality(Context& context) {
   return check(sys(__NR_personality, context.plan->personality));
 }
 
+Outcome set_memory_policy(Context& context) {
+  if (!context.has(kHasMemoryPolicy)) return {};
+  const Span<uint64_t> nodes = context.plan->memory_nodes;
+  // The kernel takes one bit less than it is told.
+  const uint64_t bits = nodes.count == 0 ? 0 : uint64_t{nodes.count} * 64 + 1;
+  return check(sys(__NR_set_mempolicy, context.plan->memory_policy,
+                   nodes.count == 0 ? nullptr : context.data(nodes), bits));
+}
+
 Outcome set_rlimits(Context& context) {
   const RlimitOp* limits = context.data(context.plan->rlimits);
   for (uint32_t i = 0; i < context.plan->rlimits.count; ++i) {
@@ -335,7 +363,7 @@ Outcome close_descriptors(Context& context) {
 // capset and prctl; with it, the filter is the last thing before exec.
 Outcome load_seccomp(Context& context) {
   if (!context.has(kHasSeccomp) || context.has(kNoNewPrivileges)) return {};
-  return check(install_filter(context));
+  return install_filter(context);
 }
 
 Outcome set_capabilities(Context& context) {
@@ -344,7 +372,7 @@ Outcome set_capabilities(Context& context) {
     if (result < 0) return failed(result);
   }
   if (!context.has(kHasSeccomp) || !context.has(kNoNewPrivileges)) return {};
-  return check(install_filter(context));
+  return install_filter(context);
 }
 
 Outcome execute(Context& context) {

@@ -10,7 +10,6 @@
 namespace trivet::cli {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 using Kind = TransferEvent::Kind;

@@ -7,7 +7,6 @@ namespace trivet::image {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::ok;
 using testing::TarBuilder;

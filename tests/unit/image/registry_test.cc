@@ -352,7 +352,8 @@ std::string index_text(const std::string& child, std::string_view type,
 constexpr const char* kOurs = R"(,"platform":{"os":"linux","architecture":"amd64"})";
 
 // Serves documents by digest, and `top` by its tag.
-FakeServer::Handler serve_documents(std::string top, std::vector<std::string> others) {
+FakeServer::Handler serve_documents(const std::string& top,
+                                    const std::vector<std::string>& others) {
   return [=](const FakeRequest& request) {
     const std::string version = request.path.substr(request.path.rfind('/') + 1);
     if (version == "t") return FakeReply{.body = top};

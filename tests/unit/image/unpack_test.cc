@@ -12,7 +12,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::Member;
 using testing::ok;
 using testing::TarBuilder;
 

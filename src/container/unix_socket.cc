@@ -1,0 +1,60 @@
+#include "container/unix_socket.h"
+
+#include <array>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/fs.h"
+
+namespace trivet::container {
+
+namespace {
+
+// Through the directory's descriptor: an address has room for 107 bytes only.
+Result<UniqueFd> connect_to(std::string_view what, const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  const UniqueFd dir = TRY_IN(open_file(directory, O_PATH | O_DIRECTORY), "{}", what);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string short_path = fmt::format("/proc/self/fd/{}/{}", dir.get(), name);
+  if (short_path.size() >= sizeof address.sun_path) {
+    return fail(ErrorCode::kInvalidArgument, "{} \"{}\": the name is too long", what, path);
+  }
+  std::memcpy(address.sun_path, short_path.c_str(), short_path.size() + 1);
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return fail_errno("socket");
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return fail_errno("connect to the {} \"{}\"", what, path);
+  }
+  return fd;
+}
+
+}  // namespace
+
+Result<> send_descriptor(std::string_view what, const std::string& path, std::string_view text,
+                         int fd) {
+  const UniqueFd connection = TRY(connect_to(what, path));
+  std::string copy(text);
+  iovec part{.iov_base = copy.data(), .iov_len = copy.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+  if (sendmsg(connection.get(), &message, MSG_NOSIGNAL) != static_cast<ssize_t>(copy.size())) {
+    return fail_errno("send a descriptor to the {} \"{}\"", what, path);
+  }
+  return {};
+}
+
+}  // namespace trivet::container

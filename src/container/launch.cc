@@ -70,13 +70,20 @@ class PidNamespaceForChildren {
   _exit(127);
 }
 
-void become_root_when_mapped(int sync_fd) {
+void become_root_when_mapped(const LaunchOptions& options) {
+  const int sync_fd = options.id_maps_fd;
+  close(options.parents_fd);
   stage::Message message{};
   ssize_t count = 0;
   do {
     count = ::read(sync_fd, &message, sizeof message);
   } while (count < 0 && errno == EINTR);
   if (count != sizeof message || message.kind != stage::MessageKind::kGo) _exit(127);
+  // Before there are maps, a directory of the container's own users would be closed to this
+  // process.
+  if (!options.directory.empty() && chdir(options.directory.c_str()) != 0) {
+    report_and_leave(sync_fd, stage::Step::kMountRoot, errno);
+  }
   if (syscall(SYS_setresgid, 0, 0, 0) != 0 || syscall(SYS_setresuid, 0, 0, 0) != 0) {
     report_and_leave(sync_fd, stage::Step::kBecomeRoot, errno);
   }
@@ -88,11 +95,7 @@ void become_root_when_mapped(int sync_fd) {
   for (const int fd : inherit) {
     if (fd >= 0) fcntl(fd, F_SETFD, 0);
   }
-  if (!options.directory.empty() && chdir(options.directory.c_str()) != 0) {
-    report_and_leave(options.id_maps_fd, stage::Step::kMountRoot, errno);
-  }
-  if (options.parents_fd >= 0) close(options.parents_fd);
-  if (options.id_maps_fd >= 0) become_root_when_mapped(options.id_maps_fd);
+  if (options.id_maps_fd >= 0) become_root_when_mapped(options);
   sigset_t blocked;
   sigemptyset(&blocked);
   if (options.block_signals) sigfillset(&blocked);

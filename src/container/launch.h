@@ -29,8 +29,8 @@ struct LaunchOptions {
   // written. Only root of the namespace keeps its capabilities across exec (capabilities(7)).
   int id_maps_fd = -1;
   int parents_fd = -1;  // the other end, which only the parent may hold or its death goes unnoticed
-  // Where the child starts; entered with the caller's ids, before it becomes root of a user
-  // namespace that may see less. Empty: the caller's directory.
+  // With id_maps_fd, where the child starts; entered with the caller's ids, once they are written,
+  // before it becomes root of a user namespace that may see less. Empty: the caller's directory.
   std::string directory;
 };
 

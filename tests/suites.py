@@ -15,6 +15,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -219,9 +220,37 @@ def pytest_suite(title: str, preset: str, arguments: list[str]) -> Counts:
     return Counts(max(count["tests"] - failed - count["skipped"], 0), failed, count["skipped"])
 
 
+# What the guest with cgroup v2 runs: all that a cgroup has a part in. It is slow.
+GUEST_TESTS = ("test_oci_lifecycle.py", "test_oci_fields.py", "test_run_limits.py",
+               "test_run_crash.py")
+
+
+def guest_tests() -> Counts:
+    """The native and cgroup tests in a virtual machine with cgroup v2 and a kernel of its own."""
+    environment = {**os.environ, "TRIVET_BIN_DIR": str(ROOT / "build/bin"),
+                   "TRIVET_TEST_PATIENCE": "20"}
+    command = [sys.executable, "tests/guest/guest.py", "--timeout", "900", "--", sys.executable, "-m",
+               "pytest", "-q", "--color=no", "--tb=short", "-p", "no:cacheprovider", "-n", str(CPUS),
+               *(f"tests/integration/{name}" for name in GUEST_TESTS)]
+    result = run(command, timeout=1000, env=environment)
+    # The guest's files are gone with it; its console has pytest's last line.
+    counts = {word: int(number) for number, word in
+              re.findall(r"(\d+) (passed|failed|errors?|skipped)", result.stdout.splitlines()[-1])}
+    failed = counts.get("failed", 0) + counts.get("error", 0) + counts.get("errors", 0)
+    if result.returncode != 0:
+        failed = max(failed, 1)
+        show("tests in the guest", result.stdout, lines=1000)
+    return Counts(counts.get("passed", 0), failed, counts.get("skipped", 0))
+
+
 def integration_tests(preset: str, arguments: list[str]) -> Counts:
     return pytest_suite("integration tests", preset,
                         ["-n", str(TEST_WORKERS), "tests/integration", *arguments])
+
+
+def fault_tests(arguments: list[str]) -> Counts:
+    """Every kernel call of trivet-oci fails in turn."""
+    return pytest_suite("faults", "release", ["-n", str(TEST_WORKERS), "tests/faults", *arguments])
 
 
 def caller_tests(arguments: list[str]) -> Counts:
@@ -278,10 +307,16 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     integration_asan = Suite("integration tests, sanitizers",
                              lambda: integration_tests("asan", options.pytest))
     fuzzers = Suite("fuzzers", fuzz_smoke)
+    faults = Suite("faults", lambda: fault_tests(options.pytest))
+    guest = Suite("tests in a guest with cgroup v2", guest_tests)
     if options.unit:
         return [[[build_asan, unit]]]
     if options.integration:
         return [[[build_release, integration]]]
+    if options.faults:
+        return [[[build_release, faults]]]
+    if options.guest:
+        return [[[build_release, guest]]]
     if options.callers:
         return [[[build_release, callers]]]
     if options.asan:
@@ -289,7 +324,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     if options.quick:
         return [[[build_release]], [[integration, callers], [style, build_asan, unit]]]
     return [[[build_release]], [[integration, callers], [style, build_asan, unit]],
-            [[integration_asan], [fuzzers, tidy]]]
+            [[integration_asan], [fuzzers, tidy]], [[faults]], [[guest]]]
 
 
 def parse_options() -> argparse.Namespace:
@@ -298,11 +333,16 @@ def parse_options() -> argparse.Namespace:
         description="Installs what is needed, builds, and runs all tests: the release build, "
         "clang-format and clang-tidy (on what changed), the integration tests, podman, docker and "
         "containerd driving trivet-oci, then unit and integration tests with AddressSanitizer and "
-        "UndefinedBehaviorSanitizer, and a few seconds of every fuzzer.")
+        "UndefinedBehaviorSanitizer, a few seconds of every fuzzer, the faults, and the cgroup tests "
+        "in a virtual machine with cgroup v2.")
     some = parser.add_mutually_exclusive_group()
     some.add_argument("--unit", action="store_true", help="only the unit tests (with sanitizers)")
     some.add_argument("--integration", action="store_true",
                       help="only the integration tests, of the release build")
+    some.add_argument("--faults", action="store_true",
+                      help="only the tests that fail every kernel call in turn")
+    some.add_argument("--guest", action="store_true",
+                      help="only the tests in a virtual machine with cgroup v2")
     some.add_argument("--callers", action="store_true",
                       help="only podman, buildah, docker and containerd driving trivet-oci")
     some.add_argument("--asan", action="store_true", help="only what runs with sanitizers")

@@ -183,20 +183,12 @@ Result<> Container::start(Timing* timing) {
     }
   }
   TRY(send_go(conversation.get()));
-  if (auto followed = follow_start(conversation.get(), timing); !followed) {
-    return std::unexpected(abandon_start(std::move(followed).error()));
-  }
+  TRY(follow_start(conversation.get(), timing));
   if (!record_.has_hooks) return {};
   const std::string state = oci::print_state_line(make_state(record_, Status::kRunning));
   auto ran = run_hooks("poststart", spec.hooks.poststart, state);
   if (!ran) (void)kill(SIGKILL);
   return ran;
-}
-
-Error Container::abandon_start(Error cause) const {
-  if (!cgroup_) return cause;
-  if (auto removed = cgroup_->remove(); !removed) return std::move(cause).note(removed.error());
-  return cause;
 }
 
 // What the stage says until it has become the program.
@@ -217,11 +209,18 @@ Result<> Container::follow_start(int conversation, Timing* timing) const {
       ::unlink((state_directory_ + "/start.sock").c_str());
       ProcessPlan process;
       process.args = { program_.empty() ? TRY(load_spec()).process->args.front() : program_ };
-      return std::unexpected(describe_failure(*message, StagePlan{.process = &process}));
+      return std::unexpected(
+          abandon_start(describe_failure(*message, StagePlan{.process = &process})));
     }
   }
   ::unlink((state_directory_ + "/start.sock").c_str());
   return {};
+}
+
+Error Container::abandon_start(Error cause) const {
+  if (!cgroup_) return cause;
+  if (auto removed = cgroup_->remove(); !removed) return std::move(cause).note(removed.error());
+  return cause;
 }
 
 Result<> Container::kill(int signal) {

@@ -191,8 +191,7 @@ Result<> Creation::launch() {
       .clone_flags = namespaces_.clone_flags,
       .block_signals = options_.signals_at_start == CreateOptions::SignalsAtStart::kBlocked};
   if (namespaces_.user) {
-    launch_options.id_maps_fd = sync_.child.get();
-    launch_options.parents_fd = sync_.parent.get();
+    launch_options.id_maps = &sync_;
     launch_options.directory = root_.root.target;
   }
   if (!namespaces_.pid_path.empty()) {

@@ -70,22 +70,24 @@ class PidNamespaceForChildren {
   _exit(127);
 }
 
-void become_root_when_mapped(const LaunchOptions& options) {
-  const int sync_fd = options.id_maps_fd;
-  close(options.parents_fd);
+// execve(2) computes the capabilities anew from the user: a child that is nobody in its user
+// namespace, for want of a map or by its uid, would lose them all.
+void become_root_of_namespace(const SyncPair& conversation, const std::string& directory) {
+  close(conversation.parent.get());  // or the end of the parent would not be seen
   stage::Message message{};
   ssize_t count = 0;
   do {
-    count = ::read(sync_fd, &message, sizeof message);
+    count = ::read(conversation.child.get(), &message, sizeof message);
   } while (count < 0 && errno == EINTR);
   if (count != sizeof message || message.kind != stage::MessageKind::kGo) _exit(127);
-  // Before there are maps, a directory of the container's own users would be closed to this
-  // process.
-  if (!options.directory.empty() && chdir(options.directory.c_str()) != 0) {
-    report_and_leave(sync_fd, stage::Step::kMountRoot, errno);
+  // With the caller's ids still: root of the namespace may not be able to come there. But not before
+  // there are maps: until then, what belongs to the container's users is closed to this process.
+  if (chdir(directory.c_str()) != 0) {
+    report_and_leave(conversation.child.get(), stage::Step::kMountRoot, errno);
   }
+  // The system calls themselves: the library's functions would look for further threads.
   if (syscall(SYS_setresgid, 0, 0, 0) != 0 || syscall(SYS_setresuid, 0, 0, 0) != 0) {
-    report_and_leave(sync_fd, stage::Step::kBecomeRoot, errno);
+    report_and_leave(conversation.child.get(), stage::Step::kBecomeRoot, errno);
   }
 }
 
@@ -95,7 +97,7 @@ void become_root_when_mapped(const LaunchOptions& options) {
   for (const int fd : inherit) {
     if (fd >= 0) fcntl(fd, F_SETFD, 0);
   }
-  if (options.id_maps_fd >= 0) become_root_when_mapped(options);
+  if (options.id_maps != nullptr) become_root_of_namespace(*options.id_maps, options.directory);
   sigset_t blocked;
   sigemptyset(&blocked);
   if (options.block_signals) sigfillset(&blocked);

@@ -25,12 +25,9 @@ struct LaunchOptions {
   int cgroup_fd = -1;      // v2: born there
   int pid_namespace = -1;  // joined by the child only
   bool block_signals = false;
-  // With CLONE_NEWUSER: the child's end of the conversation, where kGo tells that the id maps are
-  // written. Only root of the namespace keeps its capabilities across exec (capabilities(7)).
-  int id_maps_fd = -1;
-  int parents_fd = -1;  // the other end, which only the parent may hold or its death goes unnoticed
-  // With id_maps_fd, where the child starts; entered with the caller's ids, once they are written,
-  // before it becomes root of a user namespace that may see less. Empty: the caller's directory.
+  // With a new user namespace: the child waits until the parent has written the id maps and says go
+  // on this pair, enters `directory`, becomes root of the namespace and only then executes the stage.
+  const SyncPair* id_maps = nullptr;
   std::string directory;
 };
 

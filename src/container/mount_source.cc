@@ -49,7 +49,10 @@ Result<> map_ids(const MountPlan& plan, int tree) {
   attributes.userns_fd = static_cast<uint64_t>(user_namespace.get());
   const int flags = AT_EMPTY_PATH | (plan.id_map->recursive ? AT_RECURSIVE : 0);
   if (syscall(SYS_mount_setattr, tree, "", flags, &attributes, sizeof attributes) != 0) {
-    return fail_errno("map the ids of \"{}\"", plan.source);
+    const bool can_not = errno == EINVAL;
+    Error error = Error::from_errno(errno, fmt::format("map the ids of \"{}\"", plan.source));
+    if (can_not) error = std::move(error).hint("its file system can't do that on this kernel");
+    return std::unexpected(std::move(error));
   }
   return {};
 }

@@ -174,7 +174,6 @@ def test_a_tmpfs(podman):
     assert "tmpfs" in done.stdout and "size=1024k" in done.stdout
 
 
-@pytest.mark.xfail(strict=True, reason="the mount option tmpcopyup is not there yet")
 def test_a_tmpfs_takes_what_it_covers(podman):
     assert podman.box("cat", "/www/index.html", options=["--tmpfs", "/www"]).stdout == \
         "hello from a container\n"

@@ -67,7 +67,8 @@ class Oci:
 
 def cgroups_of(name: str) -> list[str]:
     found = []
-    for tree in pathlib.Path("/sys/fs/cgroup").iterdir():
+    mounted = pathlib.Path("/sys/fs/cgroup")
+    for tree in [mounted, *mounted.iterdir()]:  # v2, and the hierarchies of v1
         for folder in (tree / name, tree / f"trivet/{name}", tree / f"trivet-{name}"):
             if folder.exists():
                 found.append(str(folder))

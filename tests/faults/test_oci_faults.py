@@ -1,0 +1,140 @@
+"""Every kernel call of create, start, exec, delete and run fails once, and every one is the last one
+before a SIGKILL: whatever comes of it, `delete --force` leaves nothing, and the id can be used again.
+
+strace(1) injects the faults. Without -f it sees trivet-oci alone; `run` is followed, so that the
+container's init fails as well.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+import harness
+from oci_harness import NAME, cgroups_of
+
+pytestmark = [pytest.mark.root, pytest.mark.cgroup]
+
+FAULTS = {"error": "error=EIO", "kill": "signal=KILL"}
+TIMEOUT = 30
+
+
+class Faulty:
+    """trivet-oci of one test, run under strace."""
+
+    def __init__(self, oci):
+        self.oci = oci
+        self.log = oci.base / "trace"
+        self.out = oci.base / "out"
+
+    def strace(self, options: list[str], *args) -> int:
+        """The exit code; output goes to a file, which a container may hold open for long."""
+        command = ["strace", "-qq", "-o", self.log, *options, self.oci.program, "--root",
+                   self.oci.root, *args]
+        with self.out.open("ab") as out:
+            return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                  timeout=TIMEOUT * harness.SLOW, check=False).returncode
+
+    def count_calls(self, follow: bool, *args) -> int:
+        """How many calls a run without a fault makes, in the process that makes most."""
+        assert self.strace(["-f"] if follow else [], *args) == 0, self.out.read_text()
+        lines = self.log.read_text().splitlines()
+        if not follow:
+            return len(lines)
+        calls: dict[str, int] = {}
+        for line in lines:
+            pid = line.split(None, 1)[0]
+            calls[pid] = calls.get(pid, 0) + ("resumed>" not in line)
+        return max(calls.values())
+
+    def processes(self) -> list[str]:
+        """Processes whose standard output is ours: the container's, in whatever state they are."""
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and os.readlink(entry / "fd/1") == str(self.out):
+                    found.append(f"{entry.name} {(entry / 'comm').read_text().strip()}")
+            except OSError:
+                continue
+        return found
+
+    def left(self) -> list[str]:
+        return [*self.oci.left(), *cgroups_of(NAME), *self.processes()]
+
+    def clean_up(self, where: str) -> None:
+        done = self.oci("delete", "--force", NAME, check=False)
+        assert done.returncode == 0, f"{where}: delete --force: {done.stderr}"
+        harness.wait_for(lambda: not self.left(), timeout=5, what=f"{where}: left: {self.left()}")
+
+
+@pytest.fixture
+def faulty(oci):
+    oci.write("sleep", "1000")
+    return Faulty(oci)
+
+
+def inject(faulty: Faulty, fault: str, number: int, follow: bool, *args) -> int:
+    options = ["-f"] if follow else []
+    return faulty.strace([*options, "-e", f"inject=all:{FAULTS[fault]}:when={number}"], *args)
+
+
+def create_args(oci) -> list[str]:
+    return ["create", "--bundle", str(oci.bundle), NAME]
+
+
+def prepare(oci, verb: str) -> None:
+    if verb in ("start", "exec", "delete"):
+        oci.create(NAME)
+    if verb in ("exec", "delete"):
+        oci("start", NAME)
+    if verb == "delete":
+        oci("kill", NAME, "KILL")
+        harness.wait_for(lambda: oci.state(NAME)["status"] == "stopped", what="its end")
+
+
+def arguments(oci, verb: str) -> list[str]:
+    return {"create": create_args(oci), "start": ["start", NAME],
+            "exec": ["exec", NAME, "true"], "delete": ["delete", NAME],
+            "run": ["run", "--bundle", str(oci.bundle), NAME]}[verb]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("verb", ["create", "start", "exec", "delete", "run"])
+def test_each_call_may_fail(faulty, verb, fault):
+    oci = faulty.oci
+    follow = verb == "run"
+    if follow:
+        oci.write("true")
+    prepare(oci, verb)
+    total = faulty.count_calls(follow, *arguments(oci, verb))
+    faulty.clean_up("without a fault")
+    # The first is the execve of trivet-oci itself.
+    for number in range(2, total + 1):
+        prepare(oci, verb)
+        inject(faulty, fault, number, follow, *arguments(oci, verb))
+        faulty.clean_up(f"{verb}, {fault} at call {number} of {total}")
+    oci.create(NAME)
+
+
+def test_a_failure_says_what_failed(faulty):
+    """A call that matters is named with its operand and the reason."""
+    oci = faulty.oci
+    for call, words in (("mkdir", "mkdir"), ("clone3", "clone with namespaces"),
+                        ("memfd_create", "memfd_create")):
+        faulty.out.write_text("")
+        assert faulty.strace(["-e", f"inject={call}:error=ENOSPC"], *create_args(oci)) == 1
+        text = faulty.out.read_text()
+        assert words in text and "No space left on device" in text, text
+        faulty.clean_up(call)
+
+
+def test_the_harness_sees_what_is_left(faulty):
+    """The check itself: a container that runs is found by its processes, cgroups and state."""
+    faulty.oci.create(NAME)
+    left = faulty.left()
+    assert NAME in left and any(re.search(r"^\d+ trivet-init", entry) for entry in left)
+    assert any(entry.startswith("/sys/fs/cgroup") for entry in left)

@@ -80,8 +80,9 @@ void become_root_of_namespace(const SyncPair& conversation, const std::string& d
     count = ::read(conversation.child.get(), &message, sizeof message);
   } while (count < 0 && errno == EINTR);
   if (count != sizeof message || message.kind != stage::MessageKind::kGo) _exit(127);
-  // With the caller's ids still: root of the namespace may not be able to come there. But not before
-  // there are maps: until then, what belongs to the container's users is closed to this process.
+  // With the caller's ids still: root of the namespace may not be able to come there. But not
+  // before there are maps: until then, what belongs to the container's users is closed to this
+  // process.
   if (chdir(directory.c_str()) != 0) {
     report_and_leave(conversation.child.get(), stage::Step::kMountRoot, errno);
   }

@@ -26,7 +26,8 @@ struct LaunchOptions {
   int pid_namespace = -1;  // joined by the child only
   bool block_signals = false;
   // With a new user namespace: the child waits until the parent has written the id maps and says go
-  // on this pair, enters `directory`, becomes root of the namespace and only then executes the stage.
+  // on this pair, enters `directory`, becomes root of the namespace and only then executes the
+  // stage.
   const SyncPair* id_maps = nullptr;
   std::string directory;
 };

@@ -248,6 +248,12 @@ def integration_tests(preset: str, arguments: list[str]) -> Counts:
                         ["-n", str(TEST_WORKERS), "tests/integration", *arguments])
 
 
+def conformance_tests(arguments: list[str]) -> Counts:
+    """Never beside another run of pytest: both compare the host's cgroups."""
+    return pytest_suite("conformance", "release",
+                        ["-n", str(TEST_WORKERS), "tests/conformance", *arguments])
+
+
 def fault_tests(arguments: list[str]) -> Counts:
     """Every kernel call of trivet-oci fails in turn."""
     return pytest_suite("faults", "release", ["-n", str(TEST_WORKERS), "tests/faults", *arguments])
@@ -304,6 +310,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     unit = Suite("unit tests, sanitizers", lambda: unit_tests("asan"))
     integration = Suite("integration tests", lambda: integration_tests("release", options.pytest))
     callers = Suite("callers", lambda: caller_tests(options.pytest))
+    conformance = Suite("conformance", lambda: conformance_tests(options.pytest))
     integration_asan = Suite("integration tests, sanitizers",
                              lambda: integration_tests("asan", options.pytest))
     fuzzers = Suite("fuzzers", fuzz_smoke)
@@ -319,11 +326,13 @@ def plan(options: argparse.Namespace) -> list[Stage]:
         return [[[build_release, guest]]]
     if options.callers:
         return [[[build_release, callers]]]
+    if options.conformance:
+        return [[[build_release, conformance]]]
     if options.asan:
         return [[[build_asan]], [[unit], [integration_asan]]]
     if options.quick:
-        return [[[build_release]], [[integration, callers], [style, build_asan, unit]]]
-    return [[[build_release]], [[integration, callers], [style, build_asan, unit]],
+        return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]]]
+    return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]],
             [[integration_asan], [fuzzers, tidy]], [[faults]], [[guest]]]
 
 
@@ -331,10 +340,10 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/test",
         description="Installs what is needed, builds, and runs all tests: the release build, "
-        "clang-format and clang-tidy (on what changed), the integration tests, podman, docker and "
-        "containerd driving trivet-oci, then unit and integration tests with AddressSanitizer and "
-        "UndefinedBehaviorSanitizer, a few seconds of every fuzzer, the faults, and the cgroup tests "
-        "in a virtual machine with cgroup v2.")
+        "clang-format and clang-tidy (on what changed), the integration and conformance tests, "
+        "podman, docker and containerd driving trivet-oci, then unit and integration tests with "
+        "AddressSanitizer and UndefinedBehaviorSanitizer, a few seconds of every fuzzer, the faults, "
+        "and the cgroup tests in a virtual machine with cgroup v2.")
     some = parser.add_mutually_exclusive_group()
     some.add_argument("--unit", action="store_true", help="only the unit tests (with sanitizers)")
     some.add_argument("--integration", action="store_true",
@@ -345,6 +354,9 @@ def parse_options() -> argparse.Namespace:
                       help="only the tests in a virtual machine with cgroup v2")
     some.add_argument("--callers", action="store_true",
                       help="only podman, buildah, docker and containerd driving trivet-oci")
+    some.add_argument("--conformance", action="store_true",
+                      help="only the conformance tests: the validation suite of runtime-tools, and "
+                      "tests of the runtime specification")
     some.add_argument("--asan", action="store_true", help="only what runs with sanitizers")
     some.add_argument("--quick", action="store_true",
                       help="without clang-tidy, fuzzers and integration tests with sanitizers")

@@ -10,6 +10,7 @@
 #include "container/hooks.h"
 #include "container/launch.h"
 #include "container/state_store.h"
+#include "linux/mounted_root.h"
 #include "linux/resctrl.h"
 #include <linux/sched.h>
 
@@ -18,6 +19,18 @@ namespace trivet::container {
 namespace {
 
 constexpr size_t kMaxIdLength = 128;
+
+// The process's id in the innermost of its pid namespaces (proc(5): NSpid).
+std::optional<pid_t> innermost_pid(pid_t pid) {
+  const auto status = read_file(fmt::format("/proc/{}/status", pid));
+  if (!status) return std::nullopt;
+  for (const std::string& line : split(*status, '\n')) {
+    if (!line.starts_with("NSpid:")) continue;
+    const auto parsed = parse_int(line.substr(line.find_last_of(" \t") + 1));
+    if (parsed) return static_cast<pid_t>(*parsed);
+  }
+  return std::nullopt;
+}
 
 std::unexpected<Error> wrong_state(std::string_view what, const std::string& id, Status status) {
   return fail(ErrorCode::kWrongState, "cannot {} container \"{}\": it is {}", what, id,
@@ -65,6 +78,11 @@ oci::State make_state(const Container::Record& record, Status status) {
   state.annotations = record.annotations;
   state.rootfs = record.rootfs;
   state.created = format_rfc3339(record.created);
+  return state;
+}
+
+oci::State as_seen_inside(oci::State state) {
+  state.pid = innermost_pid(state.pid).value_or(state.pid);
   return state;
 }
 
@@ -166,20 +184,22 @@ Result<cgroup::Stats> Container::stats() const {
 Result<> Container::start(Timing* timing) {
   if (!start_socket_) {
     const Status now = status();
-    if (now != Status::kCreated) return wrong_state("start", id(), now);
-    start_socket_ = TRY_IN(connect_to_start(state_directory_), "start container \"{}\"", id());
+    if (now != Status::kCreated) {
+      return fail(ErrorCode::kWrongState, "it is {}", status_name(now));
+    }
+    start_socket_ = TRY(connect_to_start(state_directory_));
   }
   const UniqueFd conversation = std::move(start_socket_);
   oci::Spec spec;
   if (record_.has_hooks) {
     spec = TRY(load_spec());
     const UniqueFd pidfd = TRY(open_pidfd(record_.init));
-    const std::string state = oci::print_state_line(make_state(record_, Status::kCreated));
+    const std::string state =
+        oci::print_state_line(as_seen_inside(make_state(record_, Status::kCreated)));
     if (auto ran = run_hooks("startContainer", spec.hooks.start_container, state, pidfd.get(),
                              namespace_flags(spec));
         !ran) {
-      (void)send_signal(pidfd.get(), SIGKILL);
-      return std::unexpected(abandon_start(std::move(ran).error()));
+      return std::unexpected(destroy_after(std::move(ran).error()));
     }
   }
   TRY(send_go(conversation.get()));
@@ -187,8 +207,16 @@ Result<> Container::start(Timing* timing) {
   if (!record_.has_hooks) return {};
   const std::string state = oci::print_state_line(make_state(record_, Status::kRunning));
   auto ran = run_hooks("poststart", spec.hooks.poststart, state);
-  if (!ran) (void)kill(SIGKILL);
-  return ran;
+  if (!ran) return std::unexpected(destroy_after(std::move(ran).error()));
+  return {};
+}
+
+// runtime-spec, runtime.md, "Lifecycle": the container is stopped, and step 12 is next.
+Error Container::destroy_after(Error cause) {
+  if (auto removed = remove(Force::kYes); !removed) {
+    return std::move(cause).note(removed.error());
+  }
+  return cause;
 }
 
 // What the stage says until it has become the program.
@@ -268,6 +296,7 @@ Result<std::vector<pid_t>> Container::processes() const {
 }
 
 Result<> Container::remove(Force force) {
+  if (state_directory_.empty()) return {};
   const Status now = status();
   const bool lives = now == Status::kRunning || now == Status::kPaused;
   if (lives && force == Force::kNo) {
@@ -289,12 +318,15 @@ Result<> Container::remove(Force force) {
   if (init_pidfd_) (void)reap_child(init_pidfd_.get());
   if (cgroup_) TRY_IN(cgroup_->remove(), "delete container \"{}\"", id());
   TRY_IN(resctrl::remove_groups(record_.resctrl_groups), "delete container \"{}\"", id());
+  if (record_.root_mount != 0) TRY(detach_root(record_.rootfs, record_.root_mount));
   if (record_.has_hooks) {
     const oci::Spec spec = TRY(load_spec());
     const std::string state = oci::print_state_line(make_state(record_, Status::kStopped));
-    (void)run_hooks("poststop", spec.hooks.poststop, state);  // a failure is only a warning
+    run_poststop_hooks(spec.hooks.poststop, state, warn_);
   }
-  return remove_tree(AT_FDCWD, state_directory_);
+  TRY(remove_tree(AT_FDCWD, state_directory_));
+  state_directory_.clear();
+  return {};
 }
 
 }  // namespace trivet::container

@@ -138,9 +138,13 @@ class Container {
   [[nodiscard]] Status status() const;
   [[nodiscard]] oci::State state() const;
 
+  // Receives what is no failure: poststop hooks that failed.
+  void on_warning(std::function<void(const std::string&)> sink) { warn_ = std::move(sink); }
+
   // Lets the program run. kWrongState unless created; returns when the program was executed (or
-  // could not be: kCommandNotFound, kCommandNotExecutable; the container is then stopped).
-  // `timing` receives what the program's init did meanwhile, if it was created with a timing.
+  // could not be: kCommandNotFound, kCommandNotExecutable; the container is then stopped). A hook
+  // that fails is an error too, and the container is then removed. `timing` receives what the
+  // program's init did meanwhile, if it was created with a timing.
   Result<> start(Timing* timing = nullptr);
   // kWrongState when it is stopped ("container not running").
   Result<> kill(int signal);
@@ -153,7 +157,8 @@ class Container {
   Result<cgroup::Stats> stats() const;
 
   // Removes every trace. A running one is kWrongState unless forced, which kills it first; a
-  // created one is killed either way. Reaps the init if it is our child.
+  // created one is killed either way. Reaps the init if it is our child. Does nothing after start()
+  // has removed it.
   enum class Force { kNo, kYes };
   Result<> remove(Force force);
 
@@ -173,6 +178,7 @@ class Container {
     std::map<std::string, std::string> annotations;
     bool has_hooks = false;
     std::vector<std::string> resctrl_groups;  // made for it
+    uint64_t root_mount = 0;  // of the root in our own mount namespace; 0: it has one of its own
   };
 
  private:
@@ -184,9 +190,12 @@ class Container {
   // Takes the cgroup away when the program could not be started: not every engine deletes the
   // container then (Docker 20.10 may not).
   [[nodiscard]] Error abandon_start(Error cause) const;
+  // start() after a hook failed: the cause, with what went wrong on removal as a note.
+  Error destroy_after(Error cause);
 
-  std::string state_directory_;
+  std::string state_directory_;  // empty once it is removed
   Record record_;
+  std::function<void(const std::string&)> warn_;
   std::optional<cgroup::Cgroup> cgroup_;
   UniqueFd init_pidfd_;
   UniqueFd console_;

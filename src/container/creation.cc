@@ -11,6 +11,7 @@
 #include "container/mount_source.h"
 #include "container/state_store.h"
 #include "container/unix_socket.h"
+#include "linux/mounted_root.h"
 #include "linux/net_device.h"
 #include "linux/resctrl.h"
 #include <linux/sched.h>
@@ -40,7 +41,13 @@ std::string absolute_rootfs(const oci::Spec& spec, const CreateOptions& options)
 
 Result<Container> Creation::run() {
   if (auto done = steps(); !done) {
-    return std::unexpected(rollback_.fail(std::move(done).error()));
+    Error error = rollback_.fail(std::move(done).error());
+    if (hooks_begun_) {
+      run_poststop_hooks(spec_.hooks.poststop,
+                         oci::print_state_line(make_state(record_, Status::kStopped)),
+                         options_.on_warning);
+    }
+    return std::unexpected(std::move(error));
   }
   rollback_.commit();
   Container container(directory_, record_);
@@ -61,6 +68,7 @@ Result<> Creation::steps() {
       {"claim the id", &Creation::claim},
       {"make the cgroup", &Creation::make_cgroup},
       {"plan", &Creation::make_plans},
+      {"mount the root", &Creation::mount_root_here},
       {"clone the init", &Creation::launch},
       {"join the resctrl groups", &Creation::join_resctrl},
       {"write the id maps", &Creation::write_id_maps},
@@ -169,6 +177,19 @@ Result<> Creation::open_mount_sources(std::vector<int>& inherit) {
   return {};
 }
 
+// A container that inherits the runtime's mount namespace has its mounts there, below its root. The
+// record knows of that mount before it is visible, so that whatever happens it will be taken away.
+Result<> Creation::mount_root_here() {
+  if (spec_.linux_config->find_namespace(oci::NamespaceType::kMount) != nullptr) return {};
+  DetachedRoot root = TRY_IN(clone_root(record_.rootfs), "root.path");
+  record_.root_mount = root.id;
+  TRY(write_record(directory_, record_));
+  rollback_.add([this] { return detach_root(record_.rootfs, record_.root_mount); });
+  TRY(attach_root(root, record_.rootfs));
+  mounted_root_ = std::move(root.fd);
+  return {};
+}
+
 Result<> Creation::launch() {
   sync_ = TRY(make_sync_pair());
   UniqueFd listener;
@@ -176,23 +197,28 @@ Result<> Creation::launch() {
     listener = TRY(listen_for_start(directory_));
   }
   StageFds fds{.sync = sync_.child.get(), .listener = listener.get(), .stdio = options_.stdio};
-  std::vector<int> inherit{sync_.child.get(), listener.get()};
+  fds.root = mounted_root_.get();
+  std::vector<int> inherit{sync_.child.get(), listener.get(), mounted_root_.get()};
   for (const int fd : {fds.stdio.stdin_fd, fds.stdio.stdout_fd, fds.stdio.stderr_fd}) {
     if (fd > 2) inherit.push_back(fd);
   }
   for (int i = 0; i < options_.preserve_fds; ++i) inherit.push_back(3 + i);
   TRY(open_mount_sources(inherit));
-  for (const auto& [path, flag] : namespaces_.joins) {
-    namespace_fds_.push_back(TRY_IN(open_file(path, O_RDONLY), "linux.namespaces"));
-    fds.joins.push_back({.fd = namespace_fds_.back().get(), .type = flag});
-    inherit.push_back(namespace_fds_.back().get());
-  }
   LaunchOptions launch_options{
       .clone_flags = namespaces_.clone_flags,
+      .new_user_namespace = namespaces_.user,
+      .sync_fd = sync_.child.get(),
+      .parent_sync_fd = sync_.parent.get(),
+      .directory = root_.root.target,
       .block_signals = options_.signals_at_start == CreateOptions::SignalsAtStart::kBlocked};
-  if (namespaces_.user) {
-    launch_options.id_maps = &sync_;
-    launch_options.directory = root_.root.target;
+  for (const auto& [path, flag] : namespaces_.joins) {
+    namespace_fds_.push_back(TRY_IN(open_file(path, O_RDONLY), "linux.namespaces"));
+    if (flag == CLONE_NEWUSER) {
+      launch_options.user_namespace = namespace_fds_.back().get();
+      continue;
+    }
+    fds.joins.push_back({.fd = namespace_fds_.back().get(), .type = flag});
+    inherit.push_back(namespace_fds_.back().get());
   }
   if (!namespaces_.pid_path.empty()) {
     pid_namespace_ = TRY_IN(open_file(namespaces_.pid_path, O_RDONLY), "linux.namespaces");
@@ -347,11 +373,16 @@ Error Creation::init_died() const {
   return error;
 }
 
+// The environment is there by now, which makes the status "created" for them (runtime-spec:
+// runtime.md, "State" and "Lifecycle": "creating" is step 2, the hooks are steps 3 to 5).
 Result<> Creation::run_create_hooks() {
-  const std::string state = oci::print_state_line(make_state(record_, Status::kCreating));
-  TRY(run_hooks("prestart", spec_.hooks.prestart, state));
-  TRY(run_hooks("createRuntime", spec_.hooks.create_runtime, state));
-  TRY(run_hooks("createContainer", spec_.hooks.create_container, state, init_.pidfd.get(),
+  hooks_begun_ = true;
+  const oci::State state = make_state(record_, Status::kCreated);
+  const std::string outside = oci::print_state_line(state);
+  TRY(run_hooks("prestart", spec_.hooks.prestart, outside));
+  TRY(run_hooks("createRuntime", spec_.hooks.create_runtime, outside));
+  TRY(run_hooks("createContainer", spec_.hooks.create_container,
+                oci::print_state_line(as_seen_inside(state)), init_.pidfd.get(),
                 namespace_flags(spec_)));
   return send_go(sync_.parent.get());
 }

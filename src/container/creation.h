@@ -27,6 +27,7 @@ class Creation {
   Result<> make_cgroup();
   Result<> make_plans();
   Result<> open_mount_sources(std::vector<int>& inherit);
+  Result<> mount_root_here();  // when it has no mount namespace of its own
   Result<> launch();
   Result<> limit();  // while the stage goes on by itself
   Result<> join_resctrl();
@@ -55,15 +56,20 @@ class Creation {
   std::vector<UniqueFd> namespace_fds_;
   std::vector<UniqueFd> mount_sources_;
   UniqueFd pid_namespace_;
+  UniqueFd mounted_root_;
   SyncPair sync_;
   StageProcess init_;
   UniqueFd console_;
   bool ready_ = false;
   bool devices_restricted_ = false;
+  bool hooks_begun_ = false;
 };
 
 // The state as hooks and `state` see it.
 [[nodiscard]] oci::State make_state(const Container::Record& record, Status status);
+
+// The same for hooks in the container's namespaces: with the pid that the init has there.
+[[nodiscard]] oci::State as_seen_inside(oci::State state);
 
 // Connects to a console socket and sends the pty's master (runc: docs/terminals.md).
 Result<> send_console(const std::string& socket_path, int master_fd);

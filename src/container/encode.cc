@@ -6,7 +6,6 @@
 #include <type_traits>
 
 #include "base/text.h"
-#include <linux/sched.h>
 
 namespace trivet::container {
 
@@ -129,8 +128,6 @@ void encode_root(BlobWriter& blob, const RootPlan& root, stage::Plan& plan) {
 }
 
 void encode_namespaces(BlobWriter& blob, const NamespacePlan& namespaces, stage::Plan& plan) {
-  const auto is_user = [](const auto& join) { return join.second == CLONE_NEWUSER; };
-  if (std::ranges::any_of(namespaces.joins, is_user)) plan.flags |= stage::kBecomeRoot;
   if (namespaces.new_network) plan.flags |= stage::kLoopbackUp;
   plan.unshare = namespaces.unshare_flags;
   plan.hostname = blob.text(namespaces.hostname);
@@ -225,6 +222,7 @@ std::string encode(const StagePlan& source, const StageFds& fds) {
   stage::Plan plan{};
   plan.sync_fd = fds.sync;
   plan.listen_fd = fds.listener;
+  plan.root_fd = fds.root;
   plan.stdio[0] = fds.stdio.stdin_fd;
   plan.stdio[1] = fds.stdio.stdout_fd;
   plan.stdio[2] = fds.stdio.stderr_fd;

@@ -14,6 +14,7 @@ namespace trivet::container {
 struct StageFds {
   int sync = -1;
   int listener = -1;
+  int root = -1;
   Stdio stdio;
   std::vector<int> cgroup;
   std::vector<stage::JoinOp> joins;

@@ -26,6 +26,13 @@ Result<> follow_exec(int sync_fd, const StagePlan& plan, const ExecOptions& opti
     if (message->kind == stage::MessageKind::kListener) {
       TRY(on_listener(std::move(received)));
       TRY(send_go(sync_fd));
+      continue;
+    }
+    if (message->kind == stage::MessageKind::kReady) {
+      TRY_IN(write_existing(AT_FDCWD, fmt::format("/proc/{}/oom_score_adj", started.pid),
+                            fmt::format("{}", *plan.process->oom_score_adj)),
+             "process.oomScoreAdj");
+      TRY(send_go(sync_fd));
     }
     if (message->kind != stage::MessageKind::kConsole || !received) continue;
     if (options.console_socket.empty()) {
@@ -81,9 +88,8 @@ Result<Started> Container::exec(const ExecOptions& options) const {
   const UniqueFd init = TRY(open_pidfd(record_.init));
   const oci::Spec spec = TRY(load_spec());
   ProcessPlan process = TRY(plan_exec(options, spec, options.seccomp_cache));
-  if (const auto root_fd = open_file(fmt::format("/proc/{}/root", record_.init.pid), O_PATH)) {
-    add_home(root_fd->get(), process.uid, process.env);
-  }
+  const auto root_fd = open_file(fmt::format("/proc/{}/root", record_.init.pid), O_PATH);
+  if (root_fd) add_home(root_fd->get(), process.uid, process.env);
   SyncPair sync = TRY(make_sync_pair());
   ExecLaunch launch;
   launch.fds = {.sync = sync.child.get(), .stdio = options.stdio};
@@ -91,6 +97,11 @@ Result<Started> Container::exec(const ExecOptions& options) const {
   launch.fds.joins.push_back(
       {.fd = init.get(), .type = static_cast<uint32_t>(flags & ~CLONE_NEWPID)});
   launch.inherit = {sync.child.get(), init.get()};
+  if (record_.root_mount != 0) {
+    if (!root_fd) return std::unexpected(root_fd.error());
+    launch.fds.root = root_fd->get();
+    launch.inherit.push_back(launch.fds.root);
+  }
   for (const int fd : {options.stdio.stdin_fd, options.stdio.stdout_fd, options.stdio.stderr_fd}) {
     if (fd > 2) launch.inherit.push_back(fd);
   }
@@ -104,7 +115,8 @@ Result<Started> Container::exec(const ExecOptions& options) const {
     return fail(ErrorCode::kUnsupported, "container \"{}\" has no cgroup", id());
   }
 
-  const StagePlan plan{.process = &process};
+  // The parent sets what the process itself may have no right to.
+  const StagePlan plan{.process = &process, .pause_before_exec = process.oom_score_adj.has_value()};
   StageProcess child = TRY(launch_stage(encode(plan, launch.fds), launch.inherit, launch.options));
   sync.child.reset();
   Rollback rollback;

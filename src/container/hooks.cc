@@ -97,4 +97,14 @@ Result<> run_hooks(const char* kind, const std::vector<oci::Hook>& hooks, const 
   return {};
 }
 
+void run_poststop_hooks(const std::vector<oci::Hook>& hooks, const std::string& state,
+                        const std::function<void(const std::string&)>& on_warning) {
+  for (size_t i = 0; i < hooks.size(); ++i) {
+    const auto ran = run_hook(hooks[i], state, -1, 0);
+    if (ran || !on_warning) continue;
+    on_warning(
+        fmt::format("hooks.poststop[{}] \"{}\": {}", i, hooks[i].path, ran.error().message()));
+  }
+}
+
 }  // namespace trivet::container

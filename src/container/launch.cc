@@ -1,6 +1,7 @@
 #include "container/launch.h"
 
 #include <array>
+#include <cstddef>
 #include <cstring>
 #include <fcntl.h>
 #include <sched.h>
@@ -8,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -60,36 +62,32 @@ class PidNamespaceForChildren {
   UniqueFd original_;
 };
 
-[[noreturn]] void report_and_leave(int sync_fd, stage::Step step, int error) {
-  const stage::Message message{.kind = stage::MessageKind::kError,
-                               .step = step,
-                               .error = error,
-                               .operand = 0,
-                               .call = stage::Call::kNone};
-  (void)!::write(sync_fd, &message, sizeof message);
+[[noreturn]] void report_and_leave(const LaunchOptions& options, stage::Step step) {
+  const stage::Message message{
+      .kind = stage::MessageKind::kError, .step = step, .error = errno, .operand = 0, .call = {}};
+  (void)!::write(options.sync_fd, &message, sizeof message);
   _exit(127);
 }
 
-// execve(2) computes the capabilities anew from the user: a child that is nobody in its user
-// namespace, for want of a map or by its uid, would lose them all.
-void become_root_of_namespace(const SyncPair& conversation, const std::string& directory) {
-  close(conversation.parent.get());  // or the end of the parent would not be seen
+// In the child. An exec as an id that the user namespace does not map yet takes every capability
+// away (user_namespaces(7), capabilities(7)), so the maps and the ids come before it. The raw calls
+// are on purpose: those of libc speak with the threads of the process that was cloned.
+void become_namespace_root(const LaunchOptions& options) {
   stage::Message message{};
-  ssize_t count = 0;
-  do {
-    count = ::read(conversation.child.get(), &message, sizeof message);
-  } while (count < 0 && errno == EINTR);
-  if (count != sizeof message || message.kind != stage::MessageKind::kGo) _exit(127);
-  // With the caller's ids still: root of the namespace may not be able to come there. But not
-  // before there are maps: until then, what belongs to the container's users is closed to this
-  // process.
-  if (chdir(directory.c_str()) != 0) {
-    report_and_leave(conversation.child.get(), stage::Step::kMountRoot, errno);
+  if (options.new_user_namespace) {
+    close(options.parent_sync_fd);  // or the end of the parent would not be seen
+    ssize_t count = 0;
+    do {
+      count = ::read(options.sync_fd, &message, sizeof message);
+    } while (count < 0 && errno == EINTR);
+    if (count != sizeof message || message.kind != stage::MessageKind::kGo) _exit(127);
+    // With the caller's ids still: root of the namespace may not be able to come there. But not
+    // before there are maps: until then, what belongs to the container's users is closed to this
+    // process.
+    if (chdir(options.directory.c_str()) != 0) report_and_leave(options, stage::Step::kMountRoot);
   }
-  // The system calls themselves: the library's functions would look for further threads.
-  if (syscall(SYS_setresgid, 0, 0, 0) != 0 || syscall(SYS_setresuid, 0, 0, 0) != 0) {
-    report_and_leave(conversation.child.get(), stage::Step::kBecomeRoot, errno);
-  }
+  if (syscall(SYS_setresgid, 0, 0, 0) == 0 && syscall(SYS_setresuid, 0, 0, 0) == 0) return;
+  report_and_leave(options, stage::Step::kBecomeRoot);
 }
 
 // In the child: only system calls, on memory that the parent prepared.
@@ -98,11 +96,11 @@ void become_root_of_namespace(const SyncPair& conversation, const std::string& d
   for (const int fd : inherit) {
     if (fd >= 0) fcntl(fd, F_SETFD, 0);
   }
-  if (options.id_maps != nullptr) become_root_of_namespace(*options.id_maps, options.directory);
   sigset_t blocked;
   sigemptyset(&blocked);
   if (options.block_signals) sigfillset(&blocked);
   sigprocmask(SIG_SETMASK, &blocked, nullptr);
+  if (options.new_user_namespace || options.user_namespace >= 0) become_namespace_root(options);
   syscall(SYS_execveat, program_fd, "", argv, envp, AT_EMPTY_PATH);
   _exit(127);
 }
@@ -116,6 +114,57 @@ void reset_ignored_signals() {
       sigaction(signal, &action, nullptr);
     }
   }
+}
+
+// A child to be, and what became of it.
+struct Birth {
+  clone_args args{};
+  const LaunchOptions& options;
+  const std::vector<int>& inherit;
+  int program_fd;
+  char* const* argv;
+  char* const* envp;
+  pid_t pid = -1;
+  const char* failed_call = nullptr;
+  int error = 0;
+};
+
+void give_birth(Birth& birth) {
+  birth.pid = static_cast<pid_t>(syscall(SYS_clone3, &birth.args, sizeof birth.args));
+  if (birth.pid == 0) {
+    reset_ignored_signals();
+    become_stage(birth.program_fd, birth.inherit, birth.options, birth.argv, birth.envp);
+  }
+  if (birth.pid > 0) return;
+  birth.error = errno;
+  birth.failed_call = "clone";
+}
+
+// Runs in the process below, on our memory and descriptors.
+int join_and_give_birth(void* data) {
+  auto& birth = *static_cast<Birth*>(data);
+  if (setns(birth.options.user_namespace, CLONE_NEWUSER) == 0) {
+    birth.args.flags |= CLONE_PARENT;
+    birth.args.exit_signal = 0;  // with CLONE_PARENT it is the one of this process
+    give_birth(birth);
+  } else {
+    birth.error = errno;
+    birth.failed_call = "join the user namespace";
+  }
+  return 0;
+}
+
+// Nobody comes back from a user namespace, so another process joins it. It shares our memory and
+// our descriptors, in which the pidfd arrives, and its child is ours.
+Result<> give_birth_in_user_namespace(Birth& birth) {
+  constexpr size_t kStackSize = 256 << 10;
+  std::vector<std::max_align_t> stack(kStackSize / sizeof(std::max_align_t));
+  const pid_t helper = clone(join_and_give_birth, stack.data() + stack.size(),
+                             CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, &birth);
+  if (helper < 0) return fail_errno("clone");
+  while (waitpid(helper, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return {};
 }
 
 Result<> send(int sync_fd, stage::MessageKind kind) {
@@ -149,21 +198,28 @@ Result<StageProcess> launch_stage(const std::string& blob, const std::vector<int
   const auto pid_namespace = TRY(PidNamespaceForChildren::enter(options.pid_namespace));
 
   int pidfd = -1;
-  clone_args args{};
-  args.flags = options.clone_flags | CLONE_PIDFD;
-  args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
-  args.exit_signal = SIGCHLD;
+  Birth birth{.options = options,
+              .inherit = kept,
+              .program_fd = program.get(),
+              .argv = argv.data(),
+              .envp = envp.data()};
+  birth.args.flags = options.clone_flags | CLONE_PIDFD;
+  birth.args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
+  birth.args.exit_signal = SIGCHLD;
   if (options.cgroup_fd >= 0) {
-    args.flags |= CLONE_INTO_CGROUP;
-    args.cgroup = static_cast<uint64_t>(options.cgroup_fd);
+    birth.args.flags |= CLONE_INTO_CGROUP;
+    birth.args.cgroup = static_cast<uint64_t>(options.cgroup_fd);
   }
-  const auto pid = static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof args));
-  if (pid < 0) return fail_errno("clone with namespaces {:#x}", options.clone_flags);
-  if (pid == 0) {
-    reset_ignored_signals();
-    become_stage(program.get(), kept, options, argv.data(), envp.data());
+  if (options.user_namespace >= 0) {
+    TRY(give_birth_in_user_namespace(birth));
+  } else {
+    give_birth(birth);
   }
-  return StageProcess{.pid = pid, .pidfd = UniqueFd(pidfd)};
+  if (birth.failed_call != nullptr) {
+    errno = birth.error;
+    return fail_errno("{} (new namespaces {:#x})", birth.failed_call, options.clone_flags);
+  }
+  return StageProcess{.pid = birth.pid, .pidfd = UniqueFd(pidfd)};
 }
 
 Result<std::optional<stage::Message>> receive_message(int sync_fd, UniqueFd* fd) {

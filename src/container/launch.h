@@ -24,12 +24,15 @@ struct LaunchOptions {
   uint64_t clone_flags = 0;
   int cgroup_fd = -1;      // v2: born there
   int pid_namespace = -1;  // joined by the child only
+  // In a user namespace the child becomes root of it before it executes the stage. With a new one
+  // it waits for "go" before, which says that the id maps are written; an existing one is joined
+  // before the clone, since it has to own the namespaces that are made there.
+  bool new_user_namespace = false;
+  int user_namespace = -1;
+  int sync_fd = -1;         // the child's end, for the two
+  int parent_sync_fd = -1;  // the other end, which the child closes
+  std::string directory;    // with a new one: where the child starts
   bool block_signals = false;
-  // With a new user namespace: the child waits until the parent has written the id maps and says go
-  // on this pair, enters `directory`, becomes root of the namespace and only then executes the
-  // stage.
-  const SyncPair* id_maps = nullptr;
-  std::string directory;
 };
 
 struct StageProcess {

@@ -106,7 +106,7 @@ struct NamespacePlan {
   uint32_t unshare_flags = 0;                           // new ones the stage makes: cgroup, time
   std::vector<std::pair<std::string, uint32_t>> joins;  // path and CLONE_NEW*
   std::string pid_path;                                 // joined by the parent, before the clone
-  bool user = false;
+  bool user = false;                                    // a new one
   bool new_network = false;
   std::string uid_map;
   std::string gid_map;

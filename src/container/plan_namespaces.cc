@@ -104,8 +104,9 @@ Result<> check_supported(const oci::Spec& spec) {
   if (!spec.linux_config)
     return fail(ErrorCode::kInvalidArgument, "config.json: \"linux\" is missing");
   const oci::Linux& config = *spec.linux_config;
-  if (config.find_namespace(oci::NamespaceType::kMount) == nullptr) {
-    return unsupported("linux.namespaces without \"mount\"");
+  if (config.find_namespace(oci::NamespaceType::kMount) == nullptr &&
+      config.find_namespace(oci::NamespaceType::kUser) != nullptr) {
+    return unsupported("linux.namespaces: \"user\" without \"mount\"");
   }
   if (!config.net_devices.empty() &&
       config.find_namespace(oci::NamespaceType::kNetwork) == nullptr) {

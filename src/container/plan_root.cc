@@ -92,20 +92,6 @@ Result<MountPlan> plan_root_mount(const oci::Spec& spec, const RootInputs& input
   return plan;
 }
 
-// Options of a bind that belong to no file system are a mistake of the caller's, except what
-// engines are known to send along.
-Result<> check_bind_parameters(const oci::Mount& mount, const MountOptions& options) {
-  constexpr std::array<std::string_view, 6> kHarmless{"z",    "Z",      "U",
-                                                      "copy", "nocopy", "consistent"};
-  for (const auto& [name, value] : options.parameters) {
-    if (std::ranges::find(kHarmless, name) != kHarmless.end()) continue;
-    return fail(ErrorCode::kInvalidArgument,
-                "mount \"{}\": option \"{}\" does not go with a bind mount", mount.destination,
-                name);
-  }
-  return {};
-}
-
 // On v1 and hybrid hosts a "cgroup" mount is a tmpfs with one directory a hierarchy.
 void plan_cgroup_v1(const oci::Mount& mount, const MountOptions& options,
                     const cgroup::Paths& paths, std::vector<MountPlan>& plans) {
@@ -213,9 +199,9 @@ Result<> plan_mount(const oci::Spec& spec, const oci::Mount& mount, const RootIn
   if (plan.options.remount) {
     plan.kind = stage::MountKind::kRemount;
   } else if (plan.options.bind || mount.type == "bind") {
-    TRY(check_bind_parameters(mount, plan.options));
     plan.kind = stage::MountKind::kBind;
     plan.source = absolute(inputs.bundle, mount.source);
+    // Options that the table does not have are for mount(2)'s data, which means nothing to a bind.
     plan.options.parameters.clear();
   } else if (mount.type.empty() || mount.type == "none") {
     if (plan.options.propagation == 0) {

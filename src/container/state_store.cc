@@ -78,7 +78,8 @@ std::string print_record(const Container::Record& record) {
             {"created", format_rfc3339(record.created)},
             {"cgroupDriver", static_cast<int>(record.cgroup_driver)},
             {"annotations", record.annotations},
-            {"hasHooks", record.has_hooks}};
+            {"hasHooks", record.has_hooks},
+            {"rootMount", record.root_mount}};
   if (!record.resctrl_groups.empty()) json["resctrlGroups"] = record.resctrl_groups;
   if (record.cgroup_paths) json["cgroup"] = paths_to_json(*record.cgroup_paths);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -101,6 +102,7 @@ Result<Container::Record> parse_record(std::string_view text) {
   record.cgroup_driver = static_cast<cgroup::Driver>(driver);
   TRY(view.read("hasHooks", record.has_hooks));
   TRY(view.read("resctrlGroups", record.resctrl_groups));
+  TRY(view.read("rootMount", record.root_mount));
   if (const auto annotations = TRY(view.find("annotations"))) {
     for (const auto& [key, value] : TRY(annotations->members())) {
       record.annotations.emplace(key, TRY(value.as_string()));

@@ -127,7 +127,9 @@ Error in_create(Error error, const std::string& id) {
 }
 
 Result<Container> load(const Globals& globals, const Arguments& arguments) {
-  return Container::load(globals.root, arguments.operands()[0]);
+  Container container = TRY(Container::load(globals.root, arguments.operands()[0]));
+  container.on_warning([&globals](const std::string& text) { report_warning(globals.log, text); });
+  return container;
 }
 
 // Starts and waits; whatever happens, the container goes at the end unless it is to be kept.
@@ -179,6 +181,7 @@ Result<int> command_run(const Globals& globals, const Arguments& arguments) {
   if (!detach) TRY(block_forwarded_signals());
   auto container = Container::create(bundle.spec, options);
   if (!container) return std::unexpected(in_create(std::move(container).error(), options.id));
+  container->on_warning([&globals](const std::string& text) { report_warning(globals.log, text); });
   if (detach) {
     if (auto started = container->start(report.timing()); !started) {
       (void)container->remove(Container::Force::kYes);

@@ -65,7 +65,6 @@ Result<oci::Process> process_from_options(const oci::Spec& spec, const Arguments
   if (arguments.has("no-new-privs")) process.no_new_privileges = true;
   if (arguments.has("apparmor")) process.apparmor_profile = arguments.get("apparmor");
   if (arguments.has("process-label")) process.selinux_label = arguments.get("process-label");
-  process.oom_score_adj.reset();
   return process;
 }
 

@@ -28,6 +28,11 @@ void write_log(const LogTarget& target, const char* level, const std::string& me
   }
 }
 
+void report_warning(const LogTarget& target, const std::string& message) {
+  if (!target.path.empty()) return write_log(target, "warning", message);
+  (void)write_all(STDERR_FILENO, "trivet-oci: warning: " + message + "\n", "stderr");
+}
+
 void report_error(const LogTarget& target, const Error& error) {
   std::string message = error.message();
   for (const std::string& note : error.notes()) message += "; while cleaning up: " + note;

@@ -15,6 +15,9 @@ struct LogTarget {
 // Appends one entry: {"level":…,"msg":…,"time":…} or level=… msg=… time=….
 void write_log(const LogTarget& target, const char* level, const std::string& message);
 
+// A warning to the log, or to stderr where there is none.
+void report_warning(const LogTarget& target, const std::string& message);
+
 // The error to the log and to stderr, with its notes; the hint goes to stderr.
 void report_error(const LogTarget& target, const Error& error);
 

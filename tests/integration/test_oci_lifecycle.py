@@ -229,7 +229,7 @@ def test_hooks_run_in_their_order_with_the_state(oci):
     oci.run()
     lines = record.read_text().split("\n")[:-1]
     assert [line.split()[0] for line in lines] == kinds
-    assert lines[0].endswith('"creating"') and lines[-1].endswith('"stopped"')
+    assert lines[0].endswith('"created"') and lines[-1].endswith('"stopped"')
 
 
 def test_a_failing_hook_undoes_the_container(oci):

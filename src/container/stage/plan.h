@@ -99,7 +99,6 @@ struct CapabilitySets {
 };
 
 enum PlanFlags : uint32_t {
-  kBecomeRoot = 1U << 0U,  // of a user namespace that was joined
   kLoopbackUp = 1U << 1U,  // a new network namespace
   kSetsid = 1U << 2U,
   kSetRoot = 1U << 3U,  // mounts and pivot_root: a new container, not an exec
@@ -142,6 +141,7 @@ struct Plan {
   uint32_t unshare;  // CLONE_NEW* made by the stage itself: cgroup, time
   int32_t sync_fd;
   int32_t listen_fd;  // -1: only the parent can start it
+  int32_t root_fd;    // a root that is mounted already, to be entered by chroot; -1: none
   int32_t stdio[3];
   uint32_t preserve_fds;
   uint32_t umask;
@@ -195,7 +195,7 @@ enum class Step : uint32_t {
   kNone,
   kMapPlan,
   kJoinNamespaces,
-  kBecomeRoot,
+  kBecomeRoot,  // before the stage is executed, see launch.cc
   kInitialCpus,
   kJoinCgroup,
   kFinalCpus,

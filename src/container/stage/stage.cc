@@ -166,7 +166,6 @@ void report_time(Context& context, Step step, uint64_t& begin) {
 // The life of a container's process, in order. Steps that a plan doesn't ask for return at once.
 constexpr NamedStep kSteps[] = {
     {Step::kJoinNamespaces, join_namespaces},
-    {Step::kBecomeRoot, become_root},
     {Step::kInitialCpus, set_initial_cpus},
     {Step::kJoinCgroup, join_cgroup},
     {Step::kFinalCpus, set_final_cpus},

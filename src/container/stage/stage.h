@@ -75,7 +75,6 @@ Outcome readonly_root(Context& context);
 Outcome final_propagation(Context& context);
 
 Outcome join_namespaces(Context& context);
-Outcome become_root(Context& context);
 Outcome set_initial_cpus(Context& context);
 Outcome join_cgroup(Context& context);
 Outcome set_final_cpus(Context& context);

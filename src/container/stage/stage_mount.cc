@@ -368,14 +368,51 @@ long protect_one(Context& context, const char* path) {
   return result;
 }
 
+// Where mounts are shared with the host, the one that holds the new root must not be: the root's
+// own mount would appear on the host, and pivot_root refuses a new root whose parent mount is
+// shared.
+Outcome make_holder_private(const char* target) {
+  long fd = sys(__NR_openat, AT_FDCWD, target, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  while (fd >= 0) {
+    struct statx status;
+    long result = sys(__NR_statx, fd, "", kEmptyPath, STATX_TYPE, &status);
+    const bool at_mount = (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+    if (result >= 0 && at_mount) result = set_attributes(fd, 0, 0, MS_PRIVATE, 0);
+    const long up = sys(__NR_openat, fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    sys(__NR_close, fd);
+    if (result < 0 || at_mount) {
+      if (up >= 0) sys(__NR_close, up);
+      return check(result, 0, Call::kMountSetattr);
+    }
+    fd = up;
+  }
+  return failed(fd, 0, Call::kOpenTarget);
+}
+
+// Without a mount namespace of its own; the root is mounted in the one that it is in.
+Outcome enter_mounted_root(int root_fd) {
+  long result = sys(__NR_fchdir, root_fd);
+  if (result >= 0) result = sys(__NR_chroot, ".");
+  sys(__NR_close, root_fd);
+  return check(result);
+}
+
 }  // namespace
 
 Outcome mount_root(Context& context) {
   if (!context.has(kSetRoot)) return {};
   const Plan& plan = *context.plan;
+  if (plan.root_fd >= 0) {
+    context.root_fd = plan.root_fd;
+    return {};
+  }
   long result = sys(__NR_mount, 0L, "/", 0L, plan.root_propagation, 0L);
   if (result < 0) return failed(result);
   const MountOp& op = plan.root;
+  if ((plan.root_propagation & MS_SHARED) != 0) {
+    const Outcome done = make_holder_private(context.text(op.target));
+    if (!done.ok()) return done;
+  }
   if (op.kind == MountKind::kRemount) {
     // An overlay whose options fit into one page goes the old way, which every kernel has: fsconfig
     // takes 255 bytes a value, and "lowerdir+" came with Linux 6.7.
@@ -395,7 +432,7 @@ Outcome mount_root(Context& context) {
   result = sys(__NR_move_mount, mount_fd, "", AT_FDCWD, context.text(op.target),
                MOVE_MOUNT_F_EMPTY_PATH);
   if (result < 0) return failed(result, 0, Call::kMoveMount);
-  // pivot_root refuses a new root whose parent mount is shared.
+  // Nor may the new root be shared itself.
   return check(set_attributes(mount_fd, 0, 0, op.propagation, 0), 0, Call::kMountSetattr);
 }
 
@@ -488,10 +525,16 @@ Outcome protect_paths(Context& context) {
 }
 
 Outcome pivot_root(Context& context) {
-  if (!context.has(kSetRoot)) return {};
+  if (!context.has(kSetRoot)) {
+    return context.plan->root_fd < 0 ? Outcome{} : enter_mounted_root(context.plan->root_fd);
+  }
   // A working directory that the image lacks is made, as runc does; enter_cwd() reports what fails.
   const long cwd = make_in_root(context, context.text(context.plan->cwd), Make::kDirectory);
   if (cwd >= 0) sys(__NR_close, cwd);
+  if (context.plan->root_fd >= 0) {
+    context.root_fd = -1;
+    return enter_mounted_root(context.plan->root_fd);
+  }
   long result = sys(__NR_fchdir, context.root_fd);
   if (result >= 0 && context.has(kNoPivot)) {
     result = sys(__NR_move_mount, context.root_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);

@@ -120,14 +120,6 @@ Outcome join_namespaces(Context& context) {
   return {};
 }
 
-Outcome become_root(Context& context) {
-  if (!context.has(kBecomeRoot)) return {};
-  long result = sys(__NR_setresgid, 0, 0, 0);
-  if (result >= 0) result = sys(__NR_setresuid, 0, 0, 0);
-  sys(__NR_prctl, PR_SET_DUMPABLE, 0);  // a change of ids resets it
-  return check(result);
-}
-
 Outcome set_initial_cpus(Context& context) {
   return set_cpus(context, context.plan->initial_cpus);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 import pytest
@@ -254,8 +255,6 @@ def test_exec_in_a_user_namespace(podman, all_of_proc):
     assert all_of_proc.out("exec", "--tty", name, "tty") == "/dev/pts/0"
 
 
-@pytest.mark.xfail(strict=True, reason="namespaces are made before the user namespace is joined, so "
-                   "they are not owned by it")
 def test_the_user_namespace_of_another_container(podman, all_of_proc):
     name = all_of_proc.out("run", "-d", *MAPPED, "box", "sleep", "100")
     done = all_of_proc.run("run", "--rm", "--network", "none", "--userns", f"container:{name}", "box",
@@ -312,7 +311,7 @@ def test_hooks_of_the_engine(podman):
         '{"version": "1.0.0", "hook": {"path": "/bin/sh", "args": ["sh", "-c", "cat > %s"]},'
         ' "when": {"always": true}, "stages": ["prestart"]}' % record)
     podman.run("--hooks-dir", hooks, "run", "--rm", "--network", "none", "box", "true")
-    assert '"status":"creating"' in record.read_text().replace(" ", "")
+    assert json.loads(record.read_text())["status"] in ("creating", "created")  # runtimes differ
 
 
 def test_privileged(podman):

@@ -80,7 +80,7 @@ def own_root(oci, busybox_rootfs, tmp_path):
 
 def test_an_idmapped_mount_with_the_maps_of_the_containers_user_namespace(oci, own_root,
                                                                                owned):
-    (own_root / "mnt").mkdir()  # root of the namespace may not make it
+    (own_root / "mnt").mkdir(exist_ok=True)  # root of the namespace may not make it
     os.chown(owned / "file", 7, 7)
     oci.config["linux"]["namespaces"].append({"type": "user"})
     oci.config["linux"].update(maps(0, 100000, 65536))

@@ -76,13 +76,15 @@ void become_namespace_root(const LaunchOptions& options) {
   stage::Message message{};
   if (options.new_user_namespace) {
     close(options.parent_sync_fd);  // or the end of the parent would not be seen
-    // With the caller's ids still: root of the namespace may not be able to come there.
-    if (chdir(options.directory.c_str()) != 0) report_and_leave(options, stage::Step::kMountRoot);
     ssize_t count = 0;
     do {
       count = ::read(options.sync_fd, &message, sizeof message);
     } while (count < 0 && errno == EINTR);
     if (count != sizeof message || message.kind != stage::MessageKind::kGo) _exit(127);
+    // With the caller's ids still: root of the namespace may not be able to come there. But not
+    // before there are maps: until then, what belongs to the container's users is closed to this
+    // process.
+    if (chdir(options.directory.c_str()) != 0) report_and_leave(options, stage::Step::kMountRoot);
   }
   if (syscall(SYS_setresgid, 0, 0, 0) == 0 && syscall(SYS_setresuid, 0, 0, 0) == 0) return;
   report_and_leave(options, stage::Step::kBecomeRoot);

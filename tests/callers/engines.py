@@ -71,7 +71,9 @@ class Client:
         command = [*self.words, *map(str, arguments)]
         # Files, not pipes: what a daemon's child keeps open can't keep us waiting.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            # conmon leaves a file named oom in its working directory.
             done = subprocess.run(command, stdout=out, stderr=err, env=self.env, check=False,
+                                  cwd=tempfile.gettempdir(),
                                   input=None if stdin is None else stdin.encode(),
                                   stdin=subprocess.DEVNULL if stdin is None else None,
                                   timeout=timeout * harness.SLOW)

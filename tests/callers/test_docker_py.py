@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+
 import pytest
 
-docker_py = pytest.importorskip("docker")
+# Where CI is set it was promised.
+docker_py = importlib.import_module("docker") if "CI" in os.environ else pytest.importorskip("docker")
 pytestmark = pytest.mark.docker
 
 

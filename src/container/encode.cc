@@ -101,6 +101,7 @@ void encode_root(BlobWriter& blob, const RootPlan& root, stage::Plan& plan) {
   plan.flags |= stage::kSetRoot;
   if (root.readonly) plan.flags |= stage::kReadonlyRoot;
   if (root.no_pivot) plan.flags |= stage::kNoPivot;
+  if (root.joined_mounts) plan.flags |= stage::kJoinedMounts;
   plan.root = encode_mount(blob, root.root);
   plan.root_propagation = root.propagation;
   plan.final_root_propagation = root.final_propagation;

@@ -97,7 +97,8 @@ Result<Started> Container::exec(const ExecOptions& options) const {
   launch.fds.joins.push_back(
       {.fd = init.get(), .type = static_cast<uint32_t>(flags & ~CLONE_NEWPID)});
   launch.inherit = {sync.child.get(), init.get()};
-  if (record_.root_mount != 0) {
+  const oci::Namespace* mounts = spec.linux_config->find_namespace(oci::NamespaceType::kMount);
+  if (mounts == nullptr || !mounts->path.empty()) {  // its root is a chroot's
     if (!root_fd) return std::unexpected(root_fd.error());
     launch.fds.root = root_fd->get();
     launch.inherit.push_back(launch.fds.root);

@@ -57,6 +57,7 @@ struct RootPlan {
   uint64_t final_propagation = 0;  // of "/" after; 0: as it is
   bool readonly = false;
   bool no_pivot = false;
+  bool joined_mounts = false;  // the mount namespace is another one's
   std::vector<MountPlan> mounts;
   std::vector<DevicePlan> devices;
   std::vector<SymlinkPlan> symlinks;

@@ -84,8 +84,6 @@ Result<> add_namespace(const oci::Namespace& entry, NamespacePlan& plan) {
   }
   if (entry.type == oci::NamespaceType::kPid) {
     plan.pid_path = entry.path;
-  } else if (entry.type == oci::NamespaceType::kMount) {
-    return unsupported("linux.namespaces: mount: joining an existing mount namespace");
   } else if (entry.type == oci::NamespaceType::kUser) {
     plan.joins.insert(plan.joins.begin(), {entry.path, flag});  // first: it owns the others
   } else {

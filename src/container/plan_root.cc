@@ -271,6 +271,8 @@ Result<RootPlan> plan_root(const oci::Spec& spec, const RootInputs& inputs) {
   plan.root = TRY(plan_root_mount(spec, inputs));
   plan.readonly = spec.root && spec.root->readonly;
   plan.no_pivot = inputs.no_pivot;
+  const oci::Namespace* mounts = spec.linux_config->find_namespace(oci::NamespaceType::kMount);
+  plan.joined_mounts = mounts != nullptr && !mounts->path.empty();
   const uint64_t wanted = TRY(parse_propagation(spec.linux_config->rootfs_propagation));
   // Shared with the host only on request; otherwise the host's mounts still arrive (slave), as with
   // runc, and nothing goes back.

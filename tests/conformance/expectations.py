@@ -56,9 +56,6 @@ EXPECTED = {
         "trivet and runc: there is no SELinux on this kernel, and a label that can't be set is an "
         "error; crun ignores it", defects=ENDS_AT_ONCE),
     "linux_ns_nopath": Known(CLOSED_BUNDLE, points=("cannot run validation tests: exit status 1",)),
-    "linux_ns_path": Known(
-        "trivet can't join a mount namespace yet", points=("set mnt namespace by path",),
-        by_luck=True),
     "linux_process_apparmor_profile": Known(
         "all: there is no AppArmor on this kernel", defects=ENDS_AT_ONCE),
     "linux_uid_mappings": Known(CLOSED_BUNDLE, defects=ENDS_AT_ONCE),

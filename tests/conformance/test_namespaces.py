@@ -83,6 +83,26 @@ def test_without_a_mount_namespace_the_mounts_are_the_runtimes_until_delete(cont
     assert container.leftovers() == []
 
 
+def test_a_mount_namespace_is_joined(container, busybox_rootfs):
+    root = container.own_root(busybox_rootfs)
+    other = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sleep", "1000"])
+    try:
+        path = f"/proc/{other.pid}/ns/mnt"
+        harness.wait_for(lambda: os.readlink(path) != os.readlink("/proc/self/ns/mnt"))
+        container.remove_namespace("mount")
+        container.add_namespace("mount", path)
+        pid = container.running("sh", "-c", "ls /; echo end; sleep 1000")
+        harness.wait_for(lambda: container.printed().endswith("end\n"), what="it printed")
+        assert os.readlink(f"/proc/{pid}/ns/mnt") == os.readlink(path)
+        assert os.readlink(f"/proc/{pid}/root") == str(root) and "sbin" not in container.printed()
+        assert f" {root}/proc " not in pathlib.Path("/proc/self/mountinfo").read_text()
+        assert "sbin" not in container("exec", container.name, "ls", "/").stdout.split()
+        assert pathlib.Path(f"/proc/{other.pid}/root/usr/bin/env").exists(), "the other one's root"
+    finally:
+        other.kill()
+        other.wait()
+
+
 def test_a_failure_without_a_mount_namespace_leaves_no_mount(container):
     container.remove_namespace("mount")
     container.process["args"] = ["/no/such/program"]

@@ -120,6 +120,7 @@ enum PlanFlags : uint32_t {
   kSetGroups = 1U << 19U,
   kHasMemoryPolicy = 1U << 20U,
   kHasListener = 1U << 21U,  // the seccomp filter's notifications go to somebody: send them the fd
+  kJoinedMounts = 1U << 0U,  // the mount namespace is somebody else's: enter the root by chroot
   kReportTimes = 1U << 22U,  // tell after each step how long it took
 };
 

@@ -416,10 +416,12 @@ Outcome mount_root(Context& context) {
     context.root_fd = plan.root_fd;
     return {};
   }
-  long result = sys(__NR_mount, 0L, "/", 0L, plan.root_propagation, 0L);
+  // What is mounted in another one's namespace stays as it is.
+  const bool is_own = !context.has(kJoinedMounts);
+  long result = is_own ? sys(__NR_mount, 0L, "/", 0L, plan.root_propagation, 0L) : 0;
   if (result < 0) return failed(result);
   const MountOp& op = plan.root;
-  if ((plan.root_propagation & MS_SHARED) != 0) {
+  if (is_own && (plan.root_propagation & MS_SHARED) != 0) {
     const Outcome done = make_holder_private(context.text(op.target));
     if (!done.ok()) return done;
   }
@@ -544,6 +546,11 @@ Outcome pivot_root(Context& context) {
   if (context.plan->root_fd >= 0) {
     context.root_fd = -1;
     return enter_mounted_root(context.plan->root_fd);
+  }
+  if (context.has(kJoinedMounts)) {
+    const int root_fd = context.root_fd;
+    context.root_fd = -1;
+    return enter_mounted_root(root_fd);
   }
   long result = sys(__NR_fchdir, context.root_fd);
   if (result >= 0 && context.has(kNoPivot)) {

@@ -1,5 +1,6 @@
 #include "container/creation.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <signal.h>
@@ -7,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/text.h"
 #include "container/hooks.h"
 #include "container/mount_source.h"
 #include "container/state_store.h"
@@ -35,6 +37,18 @@ std::string absolute_rootfs(const oci::Spec& spec, const CreateOptions& options)
   if (options.overlay) return options.overlay->upper_directory;
   const std::string& path = spec.root->path;
   return path.starts_with('/') ? path : options.bundle + "/" + path;
+}
+
+// One line for one id: what the kernel lets an ordinary user write, if it is his own.
+bool maps_only_the_caller(const std::string& map) {
+  return std::ranges::count(map, '\n') == 1 && map.ends_with(" 1\n");
+}
+
+// Whether anything but device rules is asked for, which a user namespace makes pointless.
+bool has_limits(const oci::Resources& resources) {
+  return resources.memory || resources.cpu || resources.pids_limit || resources.block_io ||
+         !resources.hugepage_limits.empty() || resources.network || !resources.rdma.empty() ||
+         !resources.unified.empty();
 }
 
 }  // namespace
@@ -117,6 +131,15 @@ Result<> Creation::claim() {
   return write_all(fd.get(), config, "config.json");
 }
 
+// An ordinary user whom no cgroup was delegated to: as long as no limit is asked for, nothing is
+// lost.
+bool Creation::can_do_without_cgroup(const Error& error) const {
+  const int number = error.errnum();
+  const bool denied = number == EACCES || number == EPERM || number == EROFS;
+  return geteuid() != 0 && denied &&
+         (!spec_.linux_config->resources || !has_limits(*spec_.linux_config->resources));
+}
+
 Result<> Creation::make_cgroup() {
   if (options_.cgroup_driver == cgroup::Driver::kDisabled) return {};
   if (options_.cgroup_driver == cgroup::Driver::kSystemd) {
@@ -125,8 +148,15 @@ Result<> Creation::make_cgroup() {
             .hint("use --cgroup-manager cgroupfs"));
   }
   const cgroup::Layout layout = TRY(cgroup::Layout::detect());
-  cgroup_ = TRY_IN(cgroup::Cgroup::create(layout, spec_.linux_config->cgroups_path, options_.id),
-                   "make the cgroup");
+  auto made = cgroup::Cgroup::create(layout, spec_.linux_config->cgroups_path, options_.id);
+  if (!made && can_do_without_cgroup(made.error())) {
+    if (options_.on_warning) {
+      options_.on_warning("without a cgroup: none is delegated to this user; " +
+                          made.error().message());
+    }
+    return {};
+  }
+  cgroup_ = TRY_IN(std::move(made), "make the cgroup");
   rollback_.add([this] { return cgroup_->remove(); });
   record_.cgroup_paths = cgroup_->paths();
   return {};
@@ -150,6 +180,8 @@ Result<> Creation::make_plans() {
   }
   process_.new_keyring = !options_.no_new_keyring;
   process_.preserve_fds = static_cast<uint32_t>(options_.preserve_fds);
+  process_.keep_groups = namespaces_.user && geteuid() != 0 && process_.groups.empty() &&
+                         maps_only_the_caller(namespaces_.gid_map);
   TRY(plan_linux_process(*spec_.linux_config, process_));
   if (spec_.linux_config->seccomp) {
     TRY(plan_seccomp(*spec_.linux_config->seccomp, options_.seccomp_cache, process_));
@@ -162,11 +194,13 @@ Result<> Creation::make_plans() {
   return {};
 }
 
-// Root of a new user namespace need not be able to reach the sources.
+// Root of a new user namespace need not be able to reach the sources; the init of an ordinary user
+// can reach what its caller can.
 Result<> Creation::open_mount_sources(std::vector<int>& inherit) {
+  const bool reaches_less = namespaces_.user && geteuid() == 0;
   for (MountPlan& mount : root_.mounts) {
     const bool is_bind = mount.kind == stage::MountKind::kBind;
-    if (!mount.id_map && !(namespaces_.user && is_bind)) continue;
+    if (!mount.id_map && !(reaches_less && is_bind)) continue;
     auto source = open_mount_source(mount);
     if (!source && source.error().errnum() == ENOENT && mount.options.optional) continue;
     mount_sources_.push_back(
@@ -263,14 +297,35 @@ Result<> Creation::join_resctrl() {
   return resctrl::add_process(groups, init_.pid);
 }
 
-// "deny" is what lets an unprivileged parent write the map at all (user_namespaces(7)); a parent
-// with CAP_SETGID keeps setgroups for the container.
+// An ordinary user may map himself alone; more is up to newuidmap(1) and newgidmap(1), which look
+// into /etc/subuid and /etc/subgid.
+Result<> Creation::write_id_map(const char* file, const char* helper,
+                                const std::string& map) const {
+  if (geteuid() == 0 || maps_only_the_caller(map)) {
+    return write_existing(AT_FDCWD, fmt::format("/proc/{}/{}", init_.pid, file), map);
+  }
+  std::vector<std::string> command{helper, fmt::format("{}", init_.pid)};
+  for (const std::string& line : split(trim(map), '\n')) {
+    for (std::string& word : split(line, ' ')) command.push_back(std::move(word));
+  }
+  const auto output = run_program(command);
+  if (!output) {
+    return std::unexpected(
+        Error(output.error())
+            .hint(fmt::format("{} maps further ids; Debian's package is uidmap", helper)));
+  }
+  if (output->ok()) return {};
+  return fail(ErrorCode::kSystem, "{}: {}", helper, trim(output->stderr_text));
+}
+
+// "deny" is what lets an ordinary user write the group map at all (user_namespaces(7)).
 Result<> Creation::write_id_maps() {
   if (!namespaces_.user) return {};
-  const std::string proc = fmt::format("/proc/{}", init_.pid);
-  if (geteuid() != 0) TRY(write_existing(AT_FDCWD, proc + "/setgroups", "deny"));
-  TRY_IN(write_existing(AT_FDCWD, proc + "/uid_map", namespaces_.uid_map), "linux.uidMappings");
-  TRY_IN(write_existing(AT_FDCWD, proc + "/gid_map", namespaces_.gid_map), "linux.gidMappings");
+  if (geteuid() != 0 && maps_only_the_caller(namespaces_.gid_map)) {
+    TRY(write_existing(AT_FDCWD, fmt::format("/proc/{}/setgroups", init_.pid), "deny"));
+  }
+  TRY_IN(write_id_map("uid_map", "newuidmap", namespaces_.uid_map), "linux.uidMappings");
+  TRY_IN(write_id_map("gid_map", "newgidmap", namespaces_.gid_map), "linux.gidMappings");
   return send_go(sync_.parent.get());
 }
 

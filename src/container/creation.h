@@ -24,6 +24,7 @@ class Creation {
 
   Result<> check();
   Result<> claim();
+  [[nodiscard]] bool can_do_without_cgroup(const Error& error) const;
   Result<> make_cgroup();
   Result<> make_plans();
   Result<> open_mount_sources(std::vector<int>& inherit);
@@ -31,6 +32,7 @@ class Creation {
   Result<> launch();
   Result<> limit();  // while the stage goes on by itself
   Result<> join_resctrl();
+  Result<> write_id_map(const char* file, const char* helper, const std::string& map) const;
   Result<> write_id_maps();
   Result<> follow();  // the stage's reports, until it is ready
   Result<> restrict_devices();

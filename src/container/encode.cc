@@ -178,7 +178,8 @@ void encode_optional_attributes(const ProcessPlan& process, stage::Plan& plan) {
 }
 
 void encode_process(BlobWriter& blob, const ProcessPlan& process, stage::Plan& plan) {
-  plan.flags |= stage::kSetsid | stage::kSetCapabilities | stage::kSetGroups;
+  plan.flags |= stage::kSetsid | stage::kSetCapabilities;
+  if (!process.keep_groups) plan.flags |= stage::kSetGroups;
   if (process.terminal) plan.flags |= stage::kTerminal;
   if (process.new_keyring) plan.flags |= stage::kNewKeyring;
   if (process.no_new_privileges) plan.flags |= stage::kNoNewPrivileges;

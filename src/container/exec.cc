@@ -94,8 +94,16 @@ Result<Started> Container::exec(const ExecOptions& options) const {
   ExecLaunch launch;
   launch.fds = {.sync = sync.child.get(), .stdio = options.stdio};
   const int flags = namespace_flags(spec);
-  launch.fds.joins.push_back(
-      {.fd = init.get(), .type = static_cast<uint32_t>(flags & ~CLONE_NEWPID)});
+  int joined_by_stage = flags & ~CLONE_NEWPID;
+  UniqueFd user_namespace;
+  if (geteuid() != 0 && (flags & CLONE_NEWUSER) != 0) {
+    user_namespace = TRY(open_file(fmt::format("/proc/{}/ns/user", record_.init.pid), O_RDONLY));
+    launch.options.user_namespace = user_namespace.get();
+    launch.options.sync_fd = sync.child.get();
+    joined_by_stage &= ~CLONE_NEWUSER;
+    process.keep_groups = process.groups.empty();
+  }
+  launch.fds.joins.push_back({.fd = init.get(), .type = static_cast<uint32_t>(joined_by_stage)});
   launch.inherit = {sync.child.get(), init.get()};
   const oci::Namespace* mounts = spec.linux_config->find_namespace(oci::NamespaceType::kMount);
   if (mounts == nullptr || !mounts->path.empty()) {  // its root is a chroot's

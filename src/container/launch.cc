@@ -124,6 +124,7 @@ struct Birth {
   int program_fd;
   char* const* argv;
   char* const* envp;
+  bool joins_pid_namespace;  // after the user namespace
   pid_t pid = -1;
   const char* failed_call = nullptr;
   int error = 0;
@@ -143,13 +144,17 @@ void give_birth(Birth& birth) {
 // Runs in the process below, on our memory and descriptors.
 int join_and_give_birth(void* data) {
   auto& birth = *static_cast<Birth*>(data);
-  if (setns(birth.options.user_namespace, CLONE_NEWUSER) == 0) {
+  const LaunchOptions& options = birth.options;
+  if (setns(options.user_namespace, CLONE_NEWUSER) != 0) {
+    birth.error = errno;
+    birth.failed_call = "join the user namespace";
+  } else if (birth.joins_pid_namespace && setns(options.pid_namespace, CLONE_NEWPID) != 0) {
+    birth.error = errno;
+    birth.failed_call = "join the pid namespace";
+  } else {
     birth.args.flags |= CLONE_PARENT;
     birth.args.exit_signal = 0;  // with CLONE_PARENT it is the one of this process
     give_birth(birth);
-  } else {
-    birth.error = errno;
-    birth.failed_call = "join the user namespace";
   }
   return 0;
 }
@@ -195,14 +200,19 @@ Result<StageProcess> launch_stage(const std::string& blob, const std::vector<int
   std::string name = "trivet-init";
   std::array<char*, 3> argv{name.data(), plan_number.data(), nullptr};
   std::array<char*, 1> envp{nullptr};
-  const auto pid_namespace = TRY(PidNamespaceForChildren::enter(options.pid_namespace));
+  // An ordinary user may join a pid namespace only as root of the user namespace that owns it.
+  const bool joins_inside =
+      geteuid() != 0 && options.user_namespace >= 0 && options.pid_namespace >= 0;
+  const auto pid_namespace =
+      TRY(PidNamespaceForChildren::enter(joins_inside ? -1 : options.pid_namespace));
 
   int pidfd = -1;
   Birth birth{.options = options,
               .inherit = kept,
               .program_fd = program.get(),
               .argv = argv.data(),
-              .envp = envp.data()};
+              .envp = envp.data(),
+              .joins_pid_namespace = joins_inside};
   birth.args.flags = options.clone_flags | CLONE_PIDFD;
   birth.args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
   birth.args.exit_signal = SIGCHLD;

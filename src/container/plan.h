@@ -79,6 +79,7 @@ struct ProcessPlan {
   uint32_t uid = 0;
   uint32_t gid = 0;
   std::vector<uint32_t> groups;
+  bool keep_groups = false;  // an ordinary user's namespace, where they can't be set
   std::optional<uint32_t> umask;
   stage::CapabilitySets capabilities{};
   std::vector<RlimitPlan> rlimits;

@@ -119,6 +119,8 @@ def subordinate_ids(rootless):
 def test_subordinate_ids_are_mapped(rootless):
     map_ids(rootless, 200000, 1000)
     rootless.config["process"]["user"]["additionalGids"] = [7]
+    for capabilities in rootless.config["process"]["capabilities"].values():
+        capabilities.append("CAP_CHOWN")
     text = rootless.run("sh", "-c", "touch /tmp/x; chown 5:6 /tmp/x; stat -c %u:%g /tmp/x; id -G").stdout
     assert text == "5:6\n0 7\n"
     assert (rootless.bundle / "rootfs/tmp/x").stat().st_uid == 200004

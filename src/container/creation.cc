@@ -156,7 +156,8 @@ Result<> Creation::make_cgroup() {
     }
     return {};
   }
-  cgroup_ = TRY_IN(std::move(made), "make the cgroup");
+  if (!made) return std::unexpected(std::move(made).error().in("make the cgroup"));
+  cgroup_ = std::move(*made);
   rollback_.add([this] { return cgroup_->remove(); });
   record_.cgroup_paths = cgroup_->paths();
   return {};
@@ -174,7 +175,7 @@ Result<> Creation::make_plans() {
   }
   root_ = TRY(plan_root(spec_, inputs));
   std::vector<std::string> warnings;
-  process_ = TRY(plan_process(*spec_.process, warnings));
+  process_ = TRY(plan_process(*spec_.process, powers_in(*spec_.linux_config), warnings));
   if (options_.on_warning) {
     for (const std::string& warning : warnings) options_.on_warning(warning);
   }

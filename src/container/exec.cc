@@ -46,7 +46,7 @@ Result<> follow_exec(int sync_fd, const StagePlan& plan, const ExecOptions& opti
 Result<ProcessPlan> plan_exec(const ExecOptions& options, const oci::Spec& spec,
                               const std::string& seccomp_cache) {
   std::vector<std::string> warnings;
-  ProcessPlan plan = TRY(plan_process(options.process, warnings));
+  ProcessPlan plan = TRY(plan_process(options.process, powers_in(*spec.linux_config), warnings));
   plan.preserve_fds = static_cast<uint32_t>(options.preserve_fds);
   TRY(plan_linux_process(*spec.linux_config, plan));
   if (spec.linux_config->seccomp) {

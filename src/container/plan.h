@@ -139,8 +139,14 @@ struct RootInputs {
 };
 Result<RootPlan> plan_root(const oci::Spec& spec, const RootInputs& inputs);
 
+// Root of a user namespace of its own has every capability there, whatever this process has.
+enum class Powers { kOwn, kAll };
+// Of a container with this configuration.
+[[nodiscard]] Powers powers_in(const oci::Linux& config);
+
 // `warnings` receives what could not be granted (capabilities this process lacks).
-Result<ProcessPlan> plan_process(const oci::Process& process, std::vector<std::string>& warnings);
+Result<ProcessPlan> plan_process(const oci::Process& process, Powers powers,
+                                 std::vector<std::string>& warnings);
 
 // linux.personality and linux.memoryPolicy.
 Result<> plan_linux_process(const oci::Linux& config, ProcessPlan& plan);

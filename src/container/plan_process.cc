@@ -122,13 +122,18 @@ caps::Set grantable(const std::vector<std::string>& names, caps::Set available,
   return parsed.set & available;
 }
 
-Result<stage::CapabilitySets> plan_capabilities(const oci::Process& process,
+Result<caps::Set> available_capabilities(Powers powers) {
+  if (powers == Powers::kAll) return ~caps::Set{0};
+  const caps::Set permitted = TRY(caps::own_permitted_set());
+  const caps::Set bounding = TRY(caps::own_bounding_set());
+  return permitted & bounding;
+}
+
+Result<stage::CapabilitySets> plan_capabilities(const oci::Process& process, Powers powers,
                                                 std::vector<std::string>& warnings) {
   stage::CapabilitySets sets{};
   if (!process.capabilities) return sets;
-  const caps::Set permitted = TRY(caps::own_permitted_set());
-  const caps::Set available = TRY(caps::own_bounding_set())
-  &permitted;
+  const caps::Set available = TRY(available_capabilities(powers));
   const oci::Capabilities& wanted = *process.capabilities;
   sets.bounding = grantable(wanted.bounding, available, warnings);
   sets.permitted = grantable(wanted.permitted, available, warnings);
@@ -257,7 +262,13 @@ Result<> plan_seccomp(const oci::Seccomp& seccomp, const std::string& cache, Pro
   return {};
 }
 
-Result<ProcessPlan> plan_process(const oci::Process& process, std::vector<std::string>& warnings) {
+Powers powers_in(const oci::Linux& config) {
+  const bool own = config.find_namespace(oci::NamespaceType::kUser) != nullptr;
+  return own ? Powers::kAll : Powers::kOwn;
+}
+
+Result<ProcessPlan> plan_process(const oci::Process& process, Powers powers,
+                                 std::vector<std::string>& warnings) {
   ProcessPlan plan;
   plan.args = process.args;
   plan.env = process.env;
@@ -270,7 +281,7 @@ Result<ProcessPlan> plan_process(const oci::Process& process, std::vector<std::s
   plan.terminal = process.terminal;
   plan.console_size = process.console_size;
   plan.oom_score_adj = process.oom_score_adj;
-  plan.capabilities = TRY(plan_capabilities(process, warnings));
+  plan.capabilities = TRY(plan_capabilities(process, powers, warnings));
   for (const oci::Rlimit& limit : process.rlimits) {
     const uint64_t resource = TRY(look_up(kRlimits, limit.type, "process.rlimits"));
     plan.rlimits.push_back(

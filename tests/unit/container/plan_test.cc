@@ -30,7 +30,7 @@ std::string printed(const oci::Spec& spec) {
   std::vector<std::string> warnings;
   const auto namespaces = plan_namespaces(spec);
   const auto root = plan_root(spec, {.bundle = "/b"});
-  const auto process = plan_process(*spec.process, warnings);
+  const auto process = plan_process(*spec.process, Powers::kOwn, warnings);
   EXPECT_TRUE(namespaces && root && process);
   return print_plan(*namespaces, *root, *process);
 }
@@ -120,7 +120,7 @@ TEST(Plan, WhatIsNotSupportedNamesTheField) {
   spec = example();
   spec.process->exec_cpu_affinity.emplace();
   std::vector<std::string> warnings;
-  EXPECT_THAT(plan_process(*spec.process, warnings).error().message(),
+  EXPECT_THAT(plan_process(*spec.process, Powers::kOwn, warnings).error().message(),
               HasSubstr("process.execCPUAffinity"));
 }
 
@@ -129,7 +129,7 @@ TEST(Plan, ACapabilityThatCantBeGrantedIsAWarning) {
   process.args = {"x"};
   process.capabilities = oci::Capabilities{.bounding = {"CAP_NONSENSE"}};
   std::vector<std::string> warnings;
-  const auto plan = plan_process(process, warnings);
+  const auto plan = plan_process(process, Powers::kOwn, warnings);
   ASSERT_TRUE(plan);
   ASSERT_EQ(warnings.size(), 1U);
   EXPECT_THAT(warnings[0], HasSubstr("CAP_NONSENSE"));
@@ -140,7 +140,7 @@ TEST(Plan, AGroupThatIsNamedTwiceIsSetOnce) {
   process.args = {"x"};
   process.user.additional_gids = {2000, 5, 2000};
   std::vector<std::string> warnings;
-  const auto plan = plan_process(process, warnings);
+  const auto plan = plan_process(process, Powers::kOwn, warnings);
   ASSERT_TRUE(plan);
   EXPECT_THAT(plan->groups, testing::ElementsAre(5, 2000));
 }
@@ -148,7 +148,7 @@ TEST(Plan, AGroupThatIsNamedTwiceIsSetOnce) {
 TEST(Encode, TheBlobIsSelfDescribing) {
   std::vector<std::string> warnings;
   const oci::Spec spec = example();
-  const auto process = plan_process(*spec.process, warnings);
+  const auto process = plan_process(*spec.process, Powers::kOwn, warnings);
   const std::string blob = encode({.process = &*process}, {.sync = 7});
   stage::Plan head{};
   ASSERT_GE(blob.size(), sizeof head);

@@ -43,11 +43,16 @@ TEST(MountOptions, BindsAndPropagation) {
   EXPECT_EQ(options->recursive_attr_set, static_cast<uint64_t>(MOUNT_ATTR_RDONLY));
 }
 
-TEST(MountOptions, WhatIsNotSupportedIsAnError) {
-  EXPECT_EQ(parse_mount_options({"idmap"}).error().code(), ErrorCode::kUnsupported);
+TEST(MountOptions, PropagationOfTheRoot) {
   EXPECT_FALSE(parse_propagation("sideways"));
   EXPECT_EQ(*parse_propagation("rshared"), static_cast<uint64_t>(MS_SHARED | MS_REC));
   EXPECT_EQ(*parse_propagation(""), 0U);
+}
+
+TEST(MountOptions, IdmappedMounts) {
+  EXPECT_TRUE(parse_mount_options({"idmap"})->idmap);
+  EXPECT_FALSE(parse_mount_options({"idmap"})->idmap_recursive);
+  EXPECT_TRUE(parse_mount_options({"ridmap"})->idmap_recursive);
 }
 
 }  // namespace

@@ -115,13 +115,42 @@ TEST(Plan, SysctlsOfTheHostAreRefused) {
 
 TEST(Plan, WhatIsNotSupportedNamesTheField) {
   oci::Spec spec = example();
-  spec.linux_config->intel_rdt.emplace();
-  EXPECT_THAT(check_supported(spec).error().message(), HasSubstr("linux.intelRdt"));
-  spec = example();
-  spec.process->exec_cpu_affinity.emplace();
+  spec.vm.emplace();
+  const auto refused = check_supported(spec);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message(), HasSubstr("vm"));
+}
+
+TEST(Plan, CpusAndNodesAreMasks) {
+  oci::Process process;
+  process.args = {"x"};
+  process.exec_cpu_affinity = oci::CpuAffinity{.initial = "0-1", .final_cpus = "3"};
   std::vector<std::string> warnings;
-  EXPECT_THAT(plan_process(*spec.process, Powers::kOwn, warnings).error().message(),
-              HasSubstr("process.execCPUAffinity"));
+  auto plan = plan_process(process, Powers::kOwn, warnings);
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->initial_cpus, (std::vector<uint64_t>{3}));
+  EXPECT_EQ(plan->final_cpus, (std::vector<uint64_t>{8}));
+  oci::Linux config;
+  config.memory_policy =
+      oci::MemoryPolicy{.mode = "MPOL_BIND", .nodes = "0,2", .flags = {"MPOL_F_STATIC_NODES"}};
+  ASSERT_TRUE(plan_linux_process(config, *plan));
+  EXPECT_EQ(plan->memory_policy, 2U | 1U << 15U);
+  EXPECT_EQ(plan->memory_nodes, (std::vector<uint64_t>{5}));
+  process.exec_cpu_affinity->final_cpus = "all";
+  const auto refused = plan_process(process, Powers::kOwn, warnings);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message(), HasSubstr("process.execCPUAffinity.final"));
+}
+
+TEST(Plan, RootOfAUserNamespaceGetsWhatItsCreatorLacks) {
+  oci::Process process;
+  process.args = {"x"};
+  process.capabilities = oci::Capabilities{.bounding = {"CAP_SYS_RESOURCE", "CAP_SYS_ADMIN"}};
+  std::vector<std::string> warnings;
+  const auto plan = plan_process(process, Powers::kAll, warnings);
+  ASSERT_TRUE(plan);
+  EXPECT_TRUE(warnings.empty());
+  EXPECT_EQ(plan->capabilities.bounding, 1U << 24U | 1U << 21U);
 }
 
 TEST(Plan, ACapabilityThatCantBeGrantedIsAWarning) {

@@ -64,12 +64,26 @@ class Workspace:
         shutil.move(self.compile("true"), rootfs / "bin/true")
         return rootfs
 
-    def bundle(self, arguments: list[str], with_cgroups: bool = False) -> pathlib.Path:
+    def default_seccomp(self) -> dict:
+        """Docker's default profile for 14 capabilities, as trivet resolves it into a config.json."""
+        data = self.folder / "seccomp-data"
+        environment = {**os.environ, "TRIVET_DATA_DIR": str(data),
+                       "TRIVET_STATE_DIR": str(self.folder / "seccomp-state")}
+        subprocess.run([BIN_DIR / "trivet", "create", "--network", "none", "--rootfs", self.rootfs,
+                        "/bin/true"], env=environment, stdout=subprocess.DEVNULL, check=True)
+        config, = data.glob("containers/*/config.json")
+        return json.loads(config.read_text())["linux"]["seccomp"]
+
+    def bundle(self, arguments: list[str], with_cgroups: bool = False,
+               with_seccomp: bool = False) -> pathlib.Path:
         """A directory with config.json for a program of the common root file system."""
-        folder = self.folder / f"bundle-{arguments[-1].strip('/').replace('/', '-')}-{with_cgroups:d}"
+        name = arguments[-1].strip("/").replace("/", "-")
+        folder = self.folder / f"bundle-{name}-{with_cgroups:d}{with_seccomp:d}"
         if not folder.exists():
             folder.mkdir()
             config = make_config(self.rootfs, arguments, with_cgroups)
+            if with_seccomp:
+                config["linux"]["seccomp"] = self.default_seccomp()
             (folder / "config.json").write_text(json.dumps(config))
         return folder
 
@@ -147,8 +161,8 @@ class OciRuntime:
         self.command = [program, "--root", state]
         self.exec_target = ""
 
-    def run(self, with_cgroups: bool = False) -> Sample:
-        bundle = self.workspace.bundle(["/bin/true"], with_cgroups)
+    def run(self, **options: bool) -> Sample:
+        bundle = self.workspace.bundle(["/bin/true"], **options)
         return self.workspace.measure(
             [*self.command, "run", "--bundle", bundle, self.workspace.next_id()])
 
@@ -288,6 +302,8 @@ ROWS = [
         against("crun", "run", with_cgroups=True)),
     Row("oci-run-cgroups/floor", "trivet-oci", "floor", RUN + ", and the cgroup mount",
         against_floor(with_cgroups=True)),
+    Row("oci-run-seccomp/crun", "trivet-oci", "crun", RUN.replace("no seccomp", "Docker's seccomp profile"),
+        against("crun", "run", with_seccomp=True)),
     Row("oci-lifecycle/crun", "trivet-oci", "crun", "create, start and delete the same",
         against("crun", "lifecycle")),
     Row("oci-lifecycle/runc", "trivet-oci", "runc", "create, start and delete the same",

@@ -252,8 +252,13 @@ Result<> Creation::launch() {
       launch_options.user_namespace = namespace_fds_.back().get();
       continue;
     }
-    fds.joins.push_back({.fd = namespace_fds_.back().get(), .type = flag});
-    inherit.push_back(namespace_fds_.back().get());
+    const stage::JoinOp join{.fd = namespace_fds_.back().get(), .type = flag};
+    if (namespaces_.user) {
+      launch_options.joined_before.push_back(join);
+      continue;
+    }
+    fds.joins.push_back(join);
+    inherit.push_back(join.fd);
   }
   if (!namespaces_.pid_path.empty()) {
     pid_namespace_ = TRY_IN(open_file(namespaces_.pid_path, O_RDONLY), "linux.namespaces");

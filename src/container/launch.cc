@@ -124,7 +124,7 @@ struct Birth {
   int program_fd;
   char* const* argv;
   char* const* envp;
-  bool joins_pid_namespace;  // after the user namespace
+  std::vector<stage::JoinOp> joins;  // by a process of its own
   pid_t pid = -1;
   const char* failed_call = nullptr;
   int error = 0;
@@ -144,24 +144,22 @@ void give_birth(Birth& birth) {
 // Runs in the process below, on our memory and descriptors.
 int join_and_give_birth(void* data) {
   auto& birth = *static_cast<Birth*>(data);
-  const LaunchOptions& options = birth.options;
-  if (setns(options.user_namespace, CLONE_NEWUSER) != 0) {
+  for (const stage::JoinOp& join : birth.joins) {
+    if (setns(join.fd, static_cast<int>(join.type)) == 0) continue;
     birth.error = errno;
-    birth.failed_call = "join the user namespace";
-  } else if (birth.joins_pid_namespace && setns(options.pid_namespace, CLONE_NEWPID) != 0) {
-    birth.error = errno;
-    birth.failed_call = "join the pid namespace";
-  } else {
-    birth.args.flags |= CLONE_PARENT;
-    birth.args.exit_signal = 0;  // with CLONE_PARENT it is the one of this process
-    give_birth(birth);
+    birth.failed_call = "join a namespace";
+    return 0;
   }
+  birth.args.flags |= CLONE_PARENT;
+  birth.args.exit_signal = 0;  // with CLONE_PARENT it is the one of this process
+  give_birth(birth);
   return 0;
 }
 
-// Nobody comes back from a user namespace, so another process joins it. It shares our memory and
-// our descriptors, in which the pidfd arrives, and its child is ours.
-Result<> give_birth_in_user_namespace(Birth& birth) {
+// Nobody comes back from a user namespace, and we stay in our own ones, so another process joins
+// them. It shares our memory and our descriptors, in which the pidfd arrives, and its child is
+// ours.
+Result<> give_birth_elsewhere(Birth& birth) {
   constexpr size_t kStackSize = 256 << 10;
   std::vector<std::max_align_t> stack(kStackSize / sizeof(std::max_align_t));
   const pid_t helper = clone(join_and_give_birth, stack.data() + stack.size(),
@@ -212,7 +210,11 @@ Result<StageProcess> launch_stage(const std::string& blob, const std::vector<int
               .program_fd = program.get(),
               .argv = argv.data(),
               .envp = envp.data(),
-              .joins_pid_namespace = joins_inside};
+              .joins = options.joined_before};
+  if (options.user_namespace >= 0) {
+    birth.joins.push_back({.fd = options.user_namespace, .type = CLONE_NEWUSER});
+  }
+  if (joins_inside) birth.joins.push_back({.fd = options.pid_namespace, .type = CLONE_NEWPID});
   birth.args.flags = options.clone_flags | CLONE_PIDFD;
   birth.args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
   birth.args.exit_signal = SIGCHLD;
@@ -220,10 +222,10 @@ Result<StageProcess> launch_stage(const std::string& blob, const std::vector<int
     birth.args.flags |= CLONE_INTO_CGROUP;
     birth.args.cgroup = static_cast<uint64_t>(options.cgroup_fd);
   }
-  if (options.user_namespace >= 0) {
-    TRY(give_birth_in_user_namespace(birth));
-  } else {
+  if (birth.joins.empty()) {
     give_birth(birth);
+  } else {
+    TRY(give_birth_elsewhere(birth));
   }
   if (birth.failed_call != nullptr) {
     errno = birth.error;

@@ -29,6 +29,8 @@ struct LaunchOptions {
   // before the clone, since it has to own the namespaces that are made there.
   bool new_user_namespace = false;
   int user_namespace = -1;
+  // Namespaces to join before a new user namespace is made, which has no power over them.
+  std::vector<stage::JoinOp> joined_before;
   int sync_fd = -1;         // the child's end, for the two
   int parent_sync_fd = -1;  // the other end, which the child closes
   std::string directory;    // with a new one: where the child starts

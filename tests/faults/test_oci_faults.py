@@ -82,6 +82,14 @@ def inject(faulty: Faulty, fault: str, number: int, follow: bool, *args) -> int:
     return faulty.strace([*options, "-e", f"inject=all:{FAULTS[fault]}:when={number}"], *args)
 
 
+def map_ids(oci) -> None:
+    """A user namespace of its own: the init waits for its maps before it is the stage."""
+    entry = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    oci.config["linux"]["namespaces"].append({"type": "user"})
+    oci.config["linux"].update({"uidMappings": entry, "gidMappings": entry})
+    oci.write("sleep", "1000")
+
+
 def create_args(oci) -> list[str]:
     return ["create", "--bundle", str(oci.bundle), NAME]
 
@@ -97,18 +105,20 @@ def prepare(oci, verb: str) -> None:
 
 
 def arguments(oci, verb: str) -> list[str]:
-    return {"create": create_args(oci), "start": ["start", NAME],
+    return {"create": create_args(oci), "create-mapped": create_args(oci), "start": ["start", NAME],
             "exec": ["exec", NAME, "true"], "delete": ["delete", NAME],
             "run": ["run", "--bundle", str(oci.bundle), NAME]}[verb]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("verb", ["create", "start", "exec", "delete", "run"])
+@pytest.mark.parametrize("verb", ["create", "create-mapped", "start", "exec", "delete", "run"])
 def test_each_call_may_fail(faulty, verb, fault):
     oci = faulty.oci
     follow = verb == "run"
     if follow:
         oci.write("true")
+    if verb == "create-mapped":
+        map_ids(oci)
     prepare(oci, verb)
     total = faulty.count_calls(follow, *arguments(oci, verb))
     faulty.clean_up("without a fault")
@@ -123,7 +133,7 @@ def test_each_call_may_fail(faulty, verb, fault):
 def test_a_failure_says_what_failed(faulty):
     """A call that matters is named with its operand and the reason."""
     oci = faulty.oci
-    for call, words in (("mkdir", "mkdir"), ("clone3", "clone with namespaces"),
+    for call, words in (("mkdir", "mkdir"), ("clone3", "clone (new namespaces"),
                         ("memfd_create", "memfd_create")):
         faulty.out.write_text("")
         assert faulty.strace(["-e", f"inject={call}:error=ENOSPC"], *create_args(oci)) == 1

@@ -1,5 +1,6 @@
 #include "base/process.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <csignal>
@@ -38,17 +39,6 @@ Result<Stat> read_stat(pid_t pid) {
   for (int i = 0; i < kFieldsBefore; ++i) rest.remove_prefix(rest.find(' ') + 1);
   std::from_chars(rest.data(), rest.data() + rest.size(), stat.start_ticks);
   return stat;
-}
-
-struct Pipe {
-  UniqueFd read_end;
-  UniqueFd write_end;
-};
-
-Result<Pipe> make_pipe() {
-  std::array<int, 2> fds{};
-  if (pipe2(fds.data(), O_CLOEXEC) != 0) return fail_errno("pipe");
-  return Pipe{.read_end = UniqueFd(fds[0]), .write_end = UniqueFd(fds[1])};
 }
 
 // posix_spawnp with the three standard descriptors replaced.
@@ -208,6 +198,45 @@ Result<Output> run_program(const std::vector<std::string>& argv, const ProgramOp
   }
   output.exit_code = exit_code_of(status);
   return output;
+}
+
+Result<Pipe> make_pipe() {
+  std::array<int, 2> fds{};
+  if (pipe2(fds.data(), O_CLOEXEC) != 0) return fail_errno("pipe");
+  return Pipe{.read_end = UniqueFd(fds[0]), .write_end = UniqueFd(fds[1])};
+}
+
+Result<pid_t> spawn_in_session(const std::vector<std::string>& argv,
+                               const std::vector<InheritedFd>& inherited) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  int first_closed = STDERR_FILENO + 1;
+  for (const auto& [fd, number] : inherited) {
+    posix_spawn_file_actions_adddup2(&actions, fd, number);
+    first_closed = std::max(first_closed, number + 1);
+  }
+  posix_spawn_file_actions_addclosefrom_np(&actions, first_closed);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t set;
+  sigemptyset(&set);
+  posix_spawnattr_setsigmask(&attributes, &set);
+  sigfillset(&set);
+  posix_spawnattr_setsigdefault(&attributes, &set);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+  std::vector<char*> pointers;
+  for (const std::string& arg : argv) pointers.push_back(const_cast<char*>(arg.c_str()));
+  pointers.push_back(nullptr);
+  pid_t pid = -1;
+  const int failure =
+      posix_spawn(&pid, pointers[0], &actions, &attributes, pointers.data(), environ);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failure != 0) {
+    return std::unexpected(Error::from_errno(failure, fmt::format("run \"{}\"", argv[0])));
+  }
+  return pid;
 }
 
 }  // namespace trivet

@@ -44,6 +44,23 @@ Result<int> reap_child(int pidfd);
 // The same convention for a wait status.
 [[nodiscard]] int exit_code_of(int wait_status);
 
+// Both ends are close-on-exec.
+struct Pipe {
+  UniqueFd read_end;
+  UniqueFd write_end;
+};
+Result<Pipe> make_pipe();
+
+// A descriptor of ours and the number it has in another program.
+struct InheritedFd {
+  int fd = -1;
+  int number = -1;
+};
+// Starts the program argv[0] (a path) in a session of its own, with all signals as a program expects
+// them, with these descriptors and what there is below the highest of their numbers, and no others.
+Result<pid_t> spawn_in_session(const std::vector<std::string>& argv,
+                               const std::vector<InheritedFd>& inherited);
+
 // What a program printed and how it ended.
 struct Output {
   int exit_code = 0;

@@ -6,12 +6,12 @@
 #include <fcntl.h>
 #include <mutex>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
 
 #include "base/fs.h"
+#include "base/process.h"
 
 namespace trivet::monitor {
 
@@ -62,44 +62,9 @@ class Deadline {
   std::optional<Clock::time_point> end_;
 };
 
-// Two descriptors of ours under the numbers that the monitor is told; no others but 0, 1 and 2.
-struct Inherited {
-  int sync = -1;
-  int attach = -1;
-};
+// The numbers that the monitor is told.
 constexpr int kSyncNumber = 3;
 constexpr int kAttachNumber = 4;
-
-Result<pid_t> spawn_program(const std::vector<std::string>& argv, const Inherited& inherited) {
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, inherited.sync, kSyncNumber);
-  if (inherited.attach >= 0) {
-    posix_spawn_file_actions_adddup2(&actions, inherited.attach, kAttachNumber);
-  }
-  posix_spawn_file_actions_addclosefrom_np(&actions, inherited.attach >= 0 ? 5 : 4);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t set;
-  sigemptyset(&set);
-  posix_spawnattr_setsigmask(&attributes, &set);
-  sigfillset(&set);
-  posix_spawnattr_setsigdefault(&attributes, &set);
-  posix_spawnattr_setflags(&attributes,
-                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-  std::vector<char*> pointers;
-  for (const std::string& arg : argv) pointers.push_back(const_cast<char*>(arg.c_str()));
-  pointers.push_back(nullptr);
-  pid_t pid = -1;
-  const int failure =
-      posix_spawn(&pid, pointers[0], &actions, &attributes, pointers.data(), environ);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  if (failure != 0) {
-    return std::unexpected(Error::from_errno(failure, fmt::format("run \"{}\"", argv[0])));
-  }
-  return pid;
-}
 
 // Monitors outlive most callers; one that lives longer must not collect their zombies.
 void reap_finished(pid_t started) {
@@ -177,12 +142,14 @@ Result<MonitorStarting> spawn_monitor(const MonitorStart& start) {
                                 start.id,
                                 "--sync-fd",
                                 fmt::format("{}", kSyncNumber)};
+  std::vector<InheritedFd> inherited{{.fd = sync_end.get(), .number = kSyncNumber}};
   UniqueFd attach_end;
   if (start.attach_fd >= 0) {
     attach_end = TRY(lift(start.attach_fd));
+    inherited.push_back({.fd = attach_end.get(), .number = kAttachNumber});
     argv.insert(argv.end(), {"--attach-fd", fmt::format("{}", kAttachNumber)});
   }
-  const pid_t pid = TRY(spawn_program(argv, {.sync = sync_end.get(), .attach = attach_end.get()}));
+  const pid_t pid = TRY(spawn_in_session(argv, inherited));
   reap_finished(pid);
   return MonitorStarting(std::move(sync));
 }

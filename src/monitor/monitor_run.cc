@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/process.h"
 #include "base/rollback.h"
 #include "monitor/attach.h"
 #include "monitor/memory.h"
@@ -29,17 +30,6 @@ static_assert(sizeof(OutputBuffer) == kMaxFrame);
 OutputBuffer& output_buffer() {
   static OutputBuffer buffer;
   return buffer;
-}
-
-struct Pipe {
-  UniqueFd read_end;
-  UniqueFd write_end;
-};
-
-Result<Pipe> make_pipe() {
-  std::array<int, 2> fds{};
-  if (pipe2(fds.data(), O_CLOEXEC) != 0) return fail_errno("pipe");
-  return Pipe{.read_end = UniqueFd(fds[0]), .write_end = UniqueFd(fds[1])};
 }
 
 Result<> set_nonblocking(int fd) {

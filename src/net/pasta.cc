@@ -6,11 +6,11 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "net/network.h"
 #include "net/routes.h"
@@ -18,17 +18,6 @@
 namespace trivet::net {
 
 namespace {
-
-struct Pipe {
-  UniqueFd read_end;
-  UniqueFd write_end;
-};
-
-Result<Pipe> make_pipe() {
-  std::array<int, 2> fds{};
-  if (pipe2(fds.data(), O_CLOEXEC) != 0) return fail_errno("pipe");
-  return Pipe{.read_end = UniqueFd(fds[0]), .write_end = UniqueFd(fds[1])};
-}
 
 // The variant for this processor is run directly: plain pasta would only execute it, which costs
 // 2 ms.
@@ -82,38 +71,6 @@ std::vector<std::string> pasta_arguments(const std::string& program, const Pasta
   return argv;
 }
 
-// posix_spawn with the three descriptors, no others, in a session of its own, with all signals as a
-// program expects them (pasta refuses an ignored SIGPIPE).
-Result<pid_t> spawn(const std::vector<std::string>& argv, int in, int out, int err) {
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
-  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t set;
-  sigemptyset(&set);
-  posix_spawnattr_setsigmask(&attributes, &set);
-  sigfillset(&set);
-  posix_spawnattr_setsigdefault(&attributes, &set);
-  posix_spawnattr_setflags(&attributes,
-                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-  std::vector<char*> pointers;
-  for (const std::string& arg : argv) pointers.push_back(const_cast<char*>(arg.c_str()));
-  pointers.push_back(nullptr);
-  pid_t pid = -1;
-  const int failure =
-      posix_spawn(&pid, pointers[0], &actions, &attributes, pointers.data(), environ);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  if (failure != 0) {
-    return std::unexpected(Error::from_errno(failure, fmt::format("run \"{}\"", argv[0])));
-  }
-  return pid;
-}
-
 // Above the standard descriptors, which posix_spawn replaces one after the other.
 Result<UniqueFd> lift(UniqueFd fd) {
   if (fd.get() > STDERR_FILENO) return fd;
@@ -151,7 +108,9 @@ Result<PastaStart> spawn_pasta(pid_t pid, const PastaOptions& options) {
   const UniqueFd out = TRY(lift(std::move(ready.write_end)));
   const UniqueFd err = TRY(lift(std::move(errors.write_end)));
   const std::vector<std::string> argv = pasta_arguments(program, options);
-  const pid_t child = TRY(spawn(argv, netns.get(), out.get(), err.get()));
+  const pid_t child = TRY(spawn_in_session(argv, {{.fd = netns.get(), .number = STDIN_FILENO},
+                                                  {.fd = out.get(), .number = STDOUT_FILENO},
+                                                  {.fd = err.get(), .number = STDERR_FILENO}}));
   UniqueFd pidfd = TRY(open_pidfd(child));
   auto process = identify_process(child);
   if (!process) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/process.h"
 #include "image/bundle.h"
 #include "linux/capabilities.h"
 #include "monitor/attach_client.h"
@@ -31,17 +32,6 @@ void plan_capabilities(const ExecOptions& options, oci::Process& process) {
   process.capabilities = std::move(capabilities);
 }
 
-struct Pipe {
-  UniqueFd read;
-  UniqueFd write;
-};
-
-Result<Pipe> make_pipe() {
-  std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno("pipe");
-  return Pipe{.read = UniqueFd(ends[0]), .write = UniqueFd(ends[1])};
-}
-
 monitor::AttachOptions streams_of(const ExecOptions& options) {
   return {.terminal = options.terminal,
           .interactive = options.interactive,
@@ -62,16 +52,16 @@ Result<AttachResult> exec_with_pipes(const container::Container& engine,
   if (options.interactive) in = TRY(make_pipe());
   Pipe out = TRY(make_pipe());
   Pipe err = TRY(make_pipe());
-  request.stdio = {.stdin_fd = options.interactive ? in.read.get() : null.get(),
-                   .stdout_fd = out.write.get(),
-                   .stderr_fd = err.write.get()};
+  request.stdio = {.stdin_fd = options.interactive ? in.read_end.get() : null.get(),
+                   .stdout_fd = out.write_end.get(),
+                   .stderr_fd = err.write_end.get()};
   const container::Started started = TRY(engine.exec(request));
-  in.read.reset();
-  out.write.reset();
-  err.write.reset();
-  return result_of(TRY(monitor::pump_streams({.stdin_fd = std::move(in.write),
-                                              .stdout_fd = std::move(out.read),
-                                              .stderr_fd = std::move(err.read)},
+  in.read_end.reset();
+  out.write_end.reset();
+  err.write_end.reset();
+  return result_of(TRY(monitor::pump_streams({.stdin_fd = std::move(in.write_end),
+                                              .stdout_fd = std::move(out.read_end),
+                                              .stderr_fd = std::move(err.read_end)},
                                              started.pidfd.get(), streams_of(options))));
 }
 

@@ -1,6 +1,7 @@
 #include "linux/resctrl.h"
 
 #include <algorithm>
+#include <ranges>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,8 +95,8 @@ Result<> add_process(const Groups& groups, pid_t pid) {
 }
 
 Result<> remove_groups(const std::vector<std::string>& owned) {
-  for (auto group = owned.rbegin(); group != owned.rend(); ++group) {
-    if (rmdir(group->c_str()) != 0 && errno != ENOENT) return fail_errno("rmdir \"{}\"", *group);
+  for (const std::string& group : std::views::reverse(owned)) {
+    if (rmdir(group.c_str()) != 0 && errno != ENOENT) return fail_errno("rmdir \"{}\"", group);
   }
   return {};
 }

@@ -105,11 +105,12 @@ void become_namespace_root(const LaunchOptions& options) {
   _exit(127);
 }
 
-// Ignored signals stay ignored across exec, so the container would inherit them.
-void reset_ignored_signals() {
+// Ignored signals stay ignored across exec, so the container would inherit them; and no handler of
+// the caller's may run in the child, on the caller's memory.
+void reset_signal_handlers() {
   for (int signal = 1; signal < NSIG; ++signal) {
     struct sigaction action{};
-    if (sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) {
+    if (sigaction(signal, nullptr, &action) == 0 && action.sa_handler != SIG_DFL) {
       action.sa_handler = SIG_DFL;
       sigaction(signal, &action, nullptr);
     }
@@ -130,15 +131,57 @@ struct Birth {
   int error = 0;
 };
 
-void give_birth(Birth& birth) {
-  birth.pid = static_cast<pid_t>(syscall(SYS_clone3, &birth.args, sizeof birth.args));
-  if (birth.pid == 0) {
-    reset_ignored_signals();
-    become_stage(birth.program_fd, birth.inherit, birth.options, birth.argv, birth.envp);
+[[noreturn]] void be_born(const Birth& birth) {
+  reset_signal_handlers();
+  become_stage(birth.program_fd, birth.inherit, birth.options, birth.argv, birth.envp);
+}
+
+// The system call without a function around it: a child on our stack would overwrite the address
+// that the function returns to. -errno on failure.
+inline long clone3_in_place(clone_args* args) {
+#if defined(__x86_64__)
+  long result = SYS_clone3;
+  __asm__ volatile("syscall"
+                   : "+a"(result)
+                   : "D"(args), "S"(sizeof *args)
+                   : "rcx", "r11", "memory");
+  return result;
+#else
+  const long result = syscall(SYS_clone3, args, sizeof *args);
+  return result < 0 ? -errno : result;
+#endif
+}
+
+// A child that executes the stage at once borrows our memory until then (vfork(2)): there is
+// nothing to copy. One that waits for its id maps has to have its own.
+bool can_borrow_memory(const LaunchOptions& options) {
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__has_feature)
+  if (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer)) return false;
+#endif
+  return !options.new_user_namespace;
+#else
+  (void)options;
+  return false;
+#endif
+}
+
+// All signals are blocked until the child has default handlers.
+__attribute__((noinline)) void give_birth(Birth& birth) {
+  if (can_borrow_memory(birth.options)) birth.args.flags |= CLONE_VM | CLONE_VFORK;
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, &before);
+  const long result = clone3_in_place(&birth.args);
+  if (result == 0) be_born(birth);
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  if (result > 0) {
+    birth.pid = static_cast<pid_t>(result);
+  } else {
+    birth.error = static_cast<int>(-result);
+    birth.failed_call = "clone";
   }
-  if (birth.pid > 0) return;
-  birth.error = errno;
-  birth.failed_call = "clone";
 }
 
 // Runs in the process below, on our memory and descriptors.

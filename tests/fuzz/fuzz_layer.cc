@@ -35,8 +35,8 @@ UniqueFd blob_of(std::string_view bytes) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const Place place;
-  const std::string root = place.path + "/root";
+  static const Place kPlace;
+  const std::string root = kPlace.path + "/root";
   if (mkdir(root.c_str(), 0755) != 0) abort();
   {
     const UniqueFd blob = blob_of({reinterpret_cast<const char*>(data), size});
@@ -47,8 +47,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     (void)image::unpack_over(blob.get(), root_fd->get(), limits);
   }
   if (!remove_tree(AT_FDCWD, root)) abort();
-  if (read_file(place.path + "/witness").value_or("") != "untouched") abort();
-  const auto names = list_dir(AT_FDCWD, place.path);
+  if (read_file(kPlace.path + "/witness").value_or("") != "untouched") abort();
+  const auto names = list_dir(AT_FDCWD, kPlace.path);
   if (!names || names->size() != 1) abort();
   return 0;
 }

@@ -95,7 +95,7 @@ class CgroupKernel : public testing::Test {
 
   // A control file: the v1 name, or the v2 one on such a host.
   std::string read(const Cgroup& cgroup, const std::string& controller, const std::string& v1_file,
-                   const std::string& v2_file) {
+                   const std::string& v2_file) const {
     const std::string& directory = cgroup.paths().by_controller.at(controller);
     const bool v2 = layout_.mode == Mode::kV2;
     const auto text = read_file(directory + "/" + (v2 ? v2_file : v1_file));
@@ -275,7 +275,8 @@ TEST_F(CgroupKernel, DevicesAreDenied) {
   const std::string node = fmt::format("/tmp/trivet-test-kmsg-{}", getpid());
   ASSERT_EQ(mknod(node.c_str(), S_IFCHR | 0600, makedev(1, 11)), 0);
   const auto try_open = [&](const char* path) {
-    return WEXITSTATUS(wait_for(spawn(cgroup, [&] { return open(path, O_RDWR) < 0 ? errno : 0; })));
+    return WEXITSTATUS(
+        wait_for(spawn(cgroup, [&] { return open(path, O_RDWR | O_CLOEXEC) < 0 ? errno : 0; })));
   };
   EXPECT_EQ(try_open("/dev/null"), 0);
   EXPECT_EQ(try_open(node.c_str()), EPERM);
@@ -470,8 +471,9 @@ TEST_F(CgroupV2Kernel, JoinFreezeKillRemove) {
 TEST_F(CgroupV2Kernel, DeviceProgramDeniesAndIsReplaced) {
   Cgroup cgroup = make("/a");
   const auto open_kmsg = [&] {
-    return WEXITSTATUS(wait_for(
-        spawn(cgroup, [] { return open("/dev/kmsg", O_RDONLY | O_NONBLOCK) < 0 ? errno : 0; })));
+    return WEXITSTATUS(wait_for(spawn(cgroup, [] {
+      return open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC) < 0 ? errno : 0;
+    })));
   };
   const int before = open_kmsg();
   if (before != 0) GTEST_SKIP() << "/dev/kmsg can't be opened here: " << strerror(before);

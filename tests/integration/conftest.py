@@ -177,6 +177,15 @@ def oci(scratch, busybox_rootfs):
     shutil.rmtree(base)
 
 
+@pytest.fixture
+def own_root(oci, busybox_rootfs, tmp_path):
+    """The container gets a root of its own that may be changed."""
+    root = tmp_path / "root"
+    subprocess.run(["cp", "-a", busybox_rootfs, root], check=True)
+    oci.config["root"] = {"path": str(root)}
+    return root
+
+
 @pytest.fixture(scope="session")
 def probe(scratch):
     """probe.c, a statically linked program that tries system calls and says what came of them."""

@@ -22,15 +22,6 @@ RENAME_EXCHANGE = 2
 
 
 @pytest.fixture
-def root(oci, busybox_rootfs, tmp_path):
-    """A root that the attacker owns: the container gets it as it is, and it may be anything."""
-    folder = tmp_path / "root"
-    subprocess.run(["cp", "-a", busybox_rootfs, folder], check=True)
-    oci.config["root"] = {"path": str(folder)}
-    return folder
-
-
-@pytest.fixture
 def outside(tmp_path):
     """A directory of the host that nothing may reach."""
     folder = tmp_path / "outside"
@@ -54,7 +45,7 @@ def started(oci, *command) -> None:
 
 # ---------------------------------------------------------------- CVE-2019-5736: the runtime's file
 
-def test_no_process_in_a_container_ever_runs_a_file_of_the_host(oci, root):
+def test_no_process_in_a_container_ever_runs_a_file_of_the_host(oci, own_root):
     """What /proc/PID/exe leads to could be written to. The container watches while we enter it."""
     digest = hashlib.sha256(oci.program.read_bytes()).hexdigest()
     started(oci, "sh", "-c", "while [ ! -e /stop ]; do for p in /proc/[0-9]*; do "
@@ -62,9 +53,9 @@ def test_no_process_in_a_container_ever_runs_a_file_of_the_host(oci, root):
     for _ in range(15):
         oci("exec", NAME, "true")
         oci("exec", NAME, "/proc/self/exe", "true", check=False)
-    (root / "stop").touch()
-    harness.wait_for((root / "ended").exists, what="the attacker is done")
-    seen = set((root / "seen").read_text().splitlines())
+    (own_root / "stop").touch()
+    harness.wait_for((own_root / "ended").exists, what="the attacker is done")
+    seen = set((own_root / "seen").read_text().splitlines())
     assert not any("WROTE" in line for line in seen), seen
     assert not any(str(oci.program) in line or "trivet-oci" in line for line in seen), seen
     assert hashlib.sha256(oci.program.read_bytes()).hexdigest() == digest
@@ -93,8 +84,8 @@ def test_exec_has_no_working_directory_outside(oci):
 
 @pytest.mark.parametrize("link", ["{outside}", "../../../../../../../../../..{outside}", "/proc/1/root{outside}",
                                   "/proc/self/cwd{outside}"])
-def test_a_mount_target_behind_a_symlink_stays_in_the_root(oci, root, outside, link):
-    (root / "link").symlink_to(link.format(outside=outside))
+def test_a_mount_target_behind_a_symlink_stays_in_the_root(oci, own_root, outside, link):
+    (own_root / "link").symlink_to(link.format(outside=outside))
     oci.config["mounts"].append({"destination": "/link/made", "type": "tmpfs", "source": "tmpfs"})
     oci.config["mounts"].append({"destination": "/link/file", "type": "bind", "source": "/etc/hostname",
                                  "options": ["bind"]})
@@ -118,8 +109,8 @@ class Swapper(threading.Thread):
             self.libc.renameat2(AT_FDCWD, self.names[0], AT_FDCWD, self.names[1], RENAME_EXCHANGE)
 
 
-def test_a_mount_target_that_is_swapped_meanwhile_stays_in_the_root(oci, root, outside):
-    swapper = Swapper(root, outside)
+def test_a_mount_target_that_is_swapped_meanwhile_stays_in_the_root(oci, own_root, outside):
+    swapper = Swapper(own_root, outside)
     for number in range(8):
         oci.config["mounts"].append({"destination": f"/a/x{number}/y", "type": "tmpfs",
                                      "source": "tmpfs"})
@@ -128,7 +119,7 @@ def test_a_mount_target_that_is_swapped_meanwhile_stays_in_the_root(oci, root, o
     try:
         for _ in range(25):
             oci("run", "--bundle", oci.bundle, NAME, check=False)
-            for entry in (root / "a", root / "b"):
+            for entry in (own_root / "a", own_root / "b"):
                 if not entry.is_symlink():
                     subprocess.run(["rm", "-rf", *entry.glob("*")], check=False, capture_output=True)
     finally:
@@ -139,20 +130,20 @@ def test_a_mount_target_that_is_swapped_meanwhile_stays_in_the_root(oci, root, o
 # ---------------------------------------------------------------- CVE-2019-19921: procfs elsewhere
 
 @pytest.mark.parametrize("name", ["proc", "sys"])
-def test_proc_and_sys_are_not_mounted_through_a_symlink(oci, root, name):
-    (root / name).rmdir()
-    (root / "elsewhere").mkdir()
-    (root / name).symlink_to("elsewhere")
+def test_proc_and_sys_are_not_mounted_through_a_symlink(oci, own_root, name):
+    (own_root / name).rmdir()
+    (own_root / "elsewhere").mkdir()
+    (own_root / name).symlink_to("elsewhere")
     oci.write("true")
     assert f'"/{name}"' in oci.run(code=1).stderr
 
 
 # ---------------------------------------------------------------- CVE-2025-31133: masks
 
-def test_a_mask_does_not_come_from_the_containers_dev_null(oci, root, outside):
+def test_a_mask_does_not_come_from_the_containers_dev_null(oci, own_root, outside):
     without_mount(oci, "/dev")
-    (root / "dev/null").symlink_to("/etc/attacker")
-    (root / "etc/attacker").write_text("attacker\n")
+    (own_root / "dev/null").symlink_to("/etc/attacker")
+    (own_root / "etc/attacker").write_text("attacker\n")
     oci.config["linux"]["maskedPaths"] = ["/proc/keys", "/proc/timer_list"]
     oci.write("sh", "-c", "cat /proc/keys; stat -c '%t %T' /proc/keys; cat /etc/attacker")
     lines = oci("run", "--bundle", oci.bundle, NAME, check=False).stdout.splitlines()
@@ -168,12 +159,12 @@ def with_terminal(oci, *command) -> subprocess.CompletedProcess:
                           timeout=20, check=False)
 
 
-def test_the_console_is_not_mounted_through_a_symlink(oci, root, outside):
+def test_the_console_is_not_mounted_through_a_symlink(oci, own_root, outside):
     """On a /dev of the image: the terminal must not cover what a symlink there leads to."""
     without_mount(oci, "/dev")
     oci.config["mounts"].append({"destination": "/dev/pts", "type": "devpts", "source": "devpts",
                                  "options": ["newinstance", "ptmxmode=0666", "mode=0620"]})
-    (root / "dev/console").symlink_to("/proc/version")
+    (own_root / "dev/console").symlink_to("/proc/version")
     done = with_terminal(oci, "cat", "/proc/mounts")
     assert done.returncode == 1 and "set up the terminal" in done.stdout, done
     assert "Too many levels of symbolic links" in done.stdout
@@ -181,12 +172,12 @@ def test_the_console_is_not_mounted_through_a_symlink(oci, root, outside):
 
 # ---------------------------------------------------------------- CVE-2025-52881: writes to procfs
 
-def test_sysctls_are_written_to_a_procfs_that_the_container_can_not_fake(oci, root):
-    fake = root / "fake/sys/net/ipv4"
+def test_sysctls_are_written_to_a_procfs_that_the_container_can_not_fake(oci, own_root):
+    fake = own_root / "fake/sys/net/ipv4"
     fake.mkdir(parents=True)
     (fake / "ip_forward").write_text("fake\n")
     without_mount(oci, "/proc")
-    oci.config["mounts"].append({"destination": "/proc", "type": "bind", "source": str(root / "fake"),
+    oci.config["mounts"].append({"destination": "/proc", "type": "bind", "source": str(own_root / "fake"),
                                  "options": ["bind"]})
     oci.config["mounts"].append({"destination": "/real", "type": "proc", "source": "proc"})
     oci.config["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
@@ -206,17 +197,17 @@ def test_a_sysctl_is_no_path(oci):
 # ---------------------------------------------------------------- CVE-2026-41579: /dev of the image
 
 @pytest.mark.parametrize("link", ["{outside}", "/proc/self/cwd/../../../../../../..{outside}"])
-def test_devices_are_not_made_through_a_symlink(oci, root, outside, link):
+def test_devices_are_not_made_through_a_symlink(oci, own_root, outside, link):
     without_mount(oci, "/dev")
-    (root / "dev").rmdir()
-    (root / "dev").symlink_to(link.format(outside=outside))
+    (own_root / "dev").rmdir()
+    (own_root / "dev").symlink_to(link.format(outside=outside))
     oci.write("true")
     oci("run", "--bundle", oci.bundle, NAME, check=False)  # it may fail, but only inside
 
 
 # ---------------------------------------------------------------- entering a hostile container
 
-def test_exec_does_not_hang_on_what_the_container_made_of_its_files(oci, root):
+def test_exec_does_not_hang_on_what_the_container_made_of_its_files(oci, own_root):
     started(oci, "sleep", "100")
     for command in ("rm -f /etc/passwd; mkfifo /etc/passwd", "rm -f /etc/passwd; ln -s /dev/zero /etc/passwd",
                     "rm -f /etc/passwd; ln -s /proc/self/mem /etc/passwd"):
@@ -224,9 +215,9 @@ def test_exec_does_not_hang_on_what_the_container_made_of_its_files(oci, root):
         assert oci("exec", NAME, "sh", "-c", "echo $HOME").stdout == "/\n"
 
 
-def test_exec_ignores_a_procfs_that_the_container_covered(oci, root):
+def test_exec_ignores_a_procfs_that_the_container_covered(oci, own_root):
     oci.config["process"]["capabilities"] = {kind: ["CAP_SYS_ADMIN"] for kind in (
         "bounding", "effective", "permitted")}
     started(oci, "sh", "-c", "mount -t tmpfs none /proc && echo covered > /state; sleep 100")
-    harness.wait_for((root / "state").exists, what="/proc is covered")
+    harness.wait_for((own_root / "state").exists, what="/proc is covered")
     assert oci("exec", NAME, "echo", "in").stdout == "in\n"

@@ -69,15 +69,6 @@ def test_an_idmapped_mount_needs_maps_and_a_bind(oci, owned):
     assert "only bind mounts" in oci.run(code=1).stderr
 
 
-@pytest.fixture
-def own_root(oci, busybox_rootfs, tmp_path):
-    """The container gets a root of its own that may be changed."""
-    root = tmp_path / "root"
-    subprocess.run(["cp", "-a", busybox_rootfs, root], check=True)
-    oci.config["root"] = {"path": str(root)}
-    return root
-
-
 def test_an_idmapped_mount_with_the_maps_of_the_containers_user_namespace(oci, own_root,
                                                                                owned):
     (own_root / "mnt").mkdir(exist_ok=True)  # root of the namespace may not make it

@@ -19,6 +19,10 @@ class Known:
     by_luck: bool = False           # the failures that are named may also not happen
 
 
+# Programs that signal a container's shell without waiting for its trap: on a busy host it may not be
+# set yet. They are tried again.
+RACING = ("kill", "killsig")
+
 NO_POINT = ("no assertion",)
 ENDS_AT_ONCE = ("exit code 1", "no assertion")
 

@@ -41,6 +41,10 @@ def differences(known: expectations.Known, verdict: runtime_tools.Verdict) -> li
 @pytest.mark.parametrize("name", runtime_tools.programs())
 def test_program(name, runtime, scratch):
     verdict = runtime_tools.run(name, runtime, scratch)
+    for _ in range(2):
+        if verdict.ok or name not in expectations.RACING:
+            break
+        verdict = runtime_tools.run(name, runtime, scratch)
     known = expectations.EXPECTED.get(name)
     if known is None or runtime.is_peer:
         assert verdict.ok, f"{verdict}\n{verdict.output}"

@@ -11,8 +11,13 @@ from harness import SLOW, kill_hard, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.cgroup, pytest.mark.usefixtures("nothing_left")]
 
-# Ends at once on SIGTERM; the shell alone would ignore it as process 1.
-POLITE = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done")
+
+def polite(trivet, exit_on="TERM", code=0, **options):
+    """A container that ends itself on a signal, which a shell alone ignores as process 1."""
+    name = trivet.spawn("sh", "-c", f"trap 'exit {code}' {exit_on}; echo ready; "
+                        "while :; do sleep 0.05; done", **options)
+    trivet.wait_for_log(name, "ready")
+    return name
 
 
 def init_pid(trivet, name):
@@ -103,7 +108,7 @@ def test_top_lists_the_processes_of_the_container_alone(trivet):
 # ---------------------------------------------------------------- the end
 
 def test_stop_asks_first(trivet):
-    name = trivet.spawn(*POLITE)
+    name = polite(trivet)
     begin = time.monotonic()
     trivet.run("stop", "-t", "20", name)
     assert time.monotonic() - begin < 10 * SLOW
@@ -120,14 +125,13 @@ def test_stop_insists(trivet):
 
 
 def test_stopping_twice_is_fine(trivet):
-    name = trivet.spawn(*POLITE)
+    name = polite(trivet)
     trivet.run("stop", name)
     trivet.run("stop", name)
 
 
 def test_a_stop_signal_of_ones_own(trivet):
-    name = trivet.spawn("sh", "-c", "trap 'exit 11' USR1; while :; do sleep 0.05; done",
-                        options=["--stop-signal", "USR1"])
+    name = polite(trivet, "USR1", 11, options=["--stop-signal", "USR1"])
     trivet.run("stop", "-t", "20", name)
     assert trivet.inspect(name)["State"]["ExitCode"] == 11
 
@@ -168,7 +172,7 @@ def test_pause_and_unpause(trivet):
 
 
 def test_a_paused_container_can_be_stopped_and_removed(trivet):
-    name = trivet.spawn(*POLITE)
+    name = polite(trivet)
     trivet.run("pause", name)
     trivet.run("stop", "-t", "5", name)
     name = trivet.spawn("sleep", "600")
@@ -209,7 +213,7 @@ def test_starting_what_runs_is_fine_or_told(trivet):
 
 
 def test_restart(trivet):
-    name = trivet.spawn(*POLITE)
+    name = polite(trivet)
     pid = init_pid(trivet, name)
     trivet.run("restart", "-t", "5", name)
     assert trivet.status(name) == "running"

@@ -111,17 +111,16 @@ class Swapper(threading.Thread):
 
 def test_a_mount_target_that_is_swapped_meanwhile_stays_in_the_root(oci, own_root, outside):
     swapper = Swapper(own_root, outside)
-    for number in range(8):
-        oci.config["mounts"].append({"destination": f"/a/x{number}/y", "type": "tmpfs",
-                                     "source": "tmpfs"})
-    oci.write("true")
+    usual = oci.config["mounts"]
     swapper.start()
     try:
-        for _ in range(25):
+        for attempt in range(25):
+            # New ones each time: the test itself must not clean up through what is swapped.
+            oci.config["mounts"] = usual + [
+                {"destination": f"/a/x{attempt}-{number}/y", "type": "tmpfs", "source": "tmpfs"}
+                for number in range(8)]
+            oci.write("true")
             oci("run", "--bundle", oci.bundle, NAME, check=False)
-            for entry in (own_root / "a", own_root / "b"):
-                if not entry.is_symlink():
-                    subprocess.run(["rm", "-rf", *entry.glob("*")], check=False, capture_output=True)
     finally:
         swapper.stop = True
         swapper.join()

@@ -12,7 +12,6 @@
 #include "container/state_store.h"
 #include "linux/mounted_root.h"
 #include "linux/resctrl.h"
-#include <linux/sched.h>
 
 namespace trivet::container {
 

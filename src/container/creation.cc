@@ -142,13 +142,9 @@ bool Creation::can_do_without_cgroup(const Error& error) const {
 
 Result<> Creation::make_cgroup() {
   if (options_.cgroup_driver == cgroup::Driver::kDisabled) return {};
-  if (options_.cgroup_driver == cgroup::Driver::kSystemd) {
-    return std::unexpected(
-        Error(ErrorCode::kUnsupported, "the systemd cgroup driver is not supported")
-            .hint("use --cgroup-manager cgroupfs"));
-  }
   const cgroup::Layout layout = TRY(cgroup::Layout::detect());
-  auto made = cgroup::Cgroup::create(layout, spec_.linux_config->cgroups_path, options_.id);
+  auto made = cgroup::Cgroup::create(layout, spec_.linux_config->cgroups_path, options_.id,
+                                     options_.cgroup_driver);
   if (!made && can_do_without_cgroup(made.error())) {
     if (options_.on_warning) {
       options_.on_warning("without a cgroup: none is delegated to this user; " +

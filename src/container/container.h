@@ -48,6 +48,14 @@ struct Stdio {
   int stderr_fd = 2;
 };
 
+// Executed instead of what process.args[0] names: the host of another payload. The arguments, the
+// environment and everything else are those of the process.
+struct Program {
+  UniqueFd file;                      // may be O_PATH
+  std::vector<UniqueFd> descriptors;  // stay open in it, with the numbers they have here
+  std::vector<std::string> env;       // added to the process's
+};
+
 struct CreateOptions {
   std::string state_root;  // "/run/trivet"; made when missing
   std::string id;
@@ -59,6 +67,7 @@ struct CreateOptions {
   std::string pid_file;
   std::string pidfd_socket;  // where a pidfd of the init is sent
   int preserve_fds = 0;      // descriptors 3 … 3+N-1 stay open in the container
+  const Program* program = nullptr;
   bool no_pivot = false;
   bool no_new_keyring = false;
   cgroup::Driver cgroup_driver = cgroup::Driver::kCgroupfs;
@@ -91,6 +100,7 @@ struct ExecOptions {
   std::string pid_file;
   std::string pidfd_socket;  // as in CreateOptions
   int preserve_fds = 0;
+  const Program* program = nullptr;
   std::string seccomp_cache;  // directory; empty: no cache
   std::string cgroup;         // a path below the container's cgroup; empty: the container's own
 };

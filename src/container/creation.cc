@@ -177,6 +177,7 @@ Result<> Creation::make_plans() {
   }
   process_.new_keyring = !options_.no_new_keyring;
   process_.preserve_fds = static_cast<uint32_t>(options_.preserve_fds);
+  plan_program(options_.program, process_);
   process_.keep_groups = namespaces_.user && geteuid() != 0 && process_.groups.empty() &&
                          maps_only_the_caller(namespaces_.gid_map);
   TRY(plan_linux_process(*spec_.linux_config, process_));
@@ -234,6 +235,8 @@ Result<> Creation::launch() {
     if (fd > 2) inherit.push_back(fd);
   }
   for (int i = 0; i < options_.preserve_fds; ++i) inherit.push_back(3 + i);
+  inherit.push_back(process_.program_fd);
+  inherit.insert(inherit.end(), process_.handed_fds.begin(), process_.handed_fds.end());
   TRY(open_mount_sources(inherit));
   LaunchOptions launch_options{
       .clone_flags = namespaces_.clone_flags,

@@ -185,6 +185,8 @@ void encode_process(BlobWriter& blob, const ProcessPlan& process, stage::Plan& p
   if (process.no_new_privileges) plan.flags |= stage::kNoNewPrivileges;
   encode_optional_attributes(process, plan);
   plan.preserve_fds = process.preserve_fds;
+  plan.program_fd = process.program_fd;
+  plan.handed_fds = blob.array(process.handed_fds);
   plan.cwd = blob.text(process.cwd);
   plan.lsm_path = blob.text(process.lsm_path);
   plan.lsm_label = blob.text(process.lsm_label);

@@ -48,6 +48,7 @@ Result<ProcessPlan> plan_exec(const ExecOptions& options, const oci::Spec& spec,
   std::vector<std::string> warnings;
   ProcessPlan plan = TRY(plan_process(options.process, powers_in(*spec.linux_config), warnings));
   plan.preserve_fds = static_cast<uint32_t>(options.preserve_fds);
+  plan_program(options.program, plan);
   TRY(plan_linux_process(*spec.linux_config, plan));
   if (spec.linux_config->seccomp) {
     TRY(plan_seccomp(*spec.linux_config->seccomp, seccomp_cache, plan));
@@ -115,6 +116,8 @@ Result<Started> Container::exec(const ExecOptions& options) const {
     if (fd > 2) launch.inherit.push_back(fd);
   }
   for (int i = 0; i < options.preserve_fds; ++i) launch.inherit.push_back(3 + i);
+  launch.inherit.push_back(process.program_fd);
+  launch.inherit.insert(launch.inherit.end(), process.handed_fds.begin(), process.handed_fds.end());
   if ((flags & CLONE_NEWPID) != 0) launch.options.pid_namespace = init.get();
   if (cgroup_) {
     const cgroup::Cgroup cgroup =

@@ -101,6 +101,8 @@ struct ProcessPlan {
   uint32_t seccomp_flags = 0;
   bool seccomp_listener = false;
   uint32_t preserve_fds = 0;
+  int program_fd = -1;          // executed instead of what args[0] names
+  std::vector<int> handed_fds;  // what it gets besides
 };
 
 struct NamespacePlan {
@@ -147,6 +149,9 @@ enum class Powers { kOwn, kAll };
 // `warnings` receives what could not be granted (capabilities this process lacks).
 Result<ProcessPlan> plan_process(const oci::Process& process, Powers powers,
                                  std::vector<std::string>& warnings);
+
+// What executes `program` instead; null changes nothing.
+void plan_program(const Program* program, ProcessPlan& plan);
 
 // linux.personality and linux.memoryPolicy.
 Result<> plan_linux_process(const oci::Linux& config, ProcessPlan& plan);

@@ -238,6 +238,13 @@ Result<> check_listener(const oci::Seccomp& seccomp) {
 
 }  // namespace
 
+void plan_program(const Program* program, ProcessPlan& plan) {
+  if (program == nullptr) return;
+  plan.program_fd = program->file.get();
+  for (const UniqueFd& fd : program->descriptors) plan.handed_fds.push_back(fd.get());
+  plan.env.insert(plan.env.end(), program->env.begin(), program->env.end());
+}
+
 Result<> plan_linux_process(const oci::Linux& config, ProcessPlan& plan) {
   if (config.personality) {
     plan.personality = config.personality->domain == "LINUX32" ? PER_LINUX32 : PER_LINUX;

@@ -12,7 +12,8 @@
 namespace trivet::oci_cli {
 
 struct Globals {
-  std::string root;  // state directory
+  std::string program_name;  // what it was called as: "trivet-oci", "krun", "crun-wasm"
+  std::string root;          // state directory
   LogTarget log;
   cgroup::Driver cgroup_driver = cgroup::Driver::kCgroupfs;
 };
@@ -33,6 +34,9 @@ Result<int> command_update(const Globals& globals, const Arguments& arguments);
 Result<int> command_events(const Globals& globals, const Arguments& arguments);
 Result<int> command_features(const Globals& globals, const Arguments& arguments);
 Result<int> command_spec(const Globals& globals, const Arguments& arguments);
+
+// Where compiled WebAssembly is kept.
+[[nodiscard]] std::string wasm_cache_directory();
 
 // Passes the caller's signals on to the process of `pidfd` and waits for its end; with `console` (a
 // pty's master) it also relays the caller's terminal. The exit code, 128 + N for signal N.

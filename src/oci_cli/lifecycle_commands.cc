@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "container/container.h"
 #include "oci_cli/commands.h"
+#include "payload/prepare.h"
 
 namespace trivet::oci_cli {
 
@@ -28,6 +29,10 @@ struct Bundle {
   std::string directory;
   std::string config_json;
   oci::Spec spec;
+  std::optional<payload::Prepared> payload;  // nothing: native
+
+  // What the engine gets.
+  [[nodiscard]] const oci::Spec& shell() const { return payload ? payload->spec : spec; }
 };
 
 Result<Bundle> read_bundle(const Arguments& arguments) {
@@ -46,12 +51,24 @@ Result<Bundle> read_bundle(const Arguments& arguments) {
   return bundle;
 }
 
+Result<> choose_payload(const Globals& globals, const Arguments& arguments, Bundle& bundle) {
+  const payload::Choice choice = TRY(payload::choose({.requested = arguments.get("isolation"),
+                                                      .annotations = bundle.spec.annotations,
+                                                      .program_name = globals.program_name}));
+  bundle.payload = TRY(payload::prepare({.spec = bundle.spec,
+                                         .bundle = bundle.directory,
+                                         .choice = choice,
+                                         .wasm_cache = wasm_cache_directory()}));
+  return {};
+}
+
 Result<CreateOptions> create_options(const Globals& globals, const Arguments& arguments,
                                      const Bundle& bundle) {
   CreateOptions options;
   options.state_root = globals.root;
   options.id = arguments.operands()[0];
   options.bundle = bundle.directory;
+  if (bundle.payload) options.program = &bundle.payload->program;
   options.config_json = bundle.config_json;
   options.console_socket = arguments.get("console-socket");
   options.pid_file = arguments.get("pid-file");
@@ -117,7 +134,7 @@ class TimingReport {
 };
 
 Result<int> print_plan(const Bundle& bundle, const CreateOptions& options) {
-  const std::string plan = TRY(Container::print_plan(bundle.spec, options));
+  const std::string plan = TRY(Container::print_plan(bundle.shell(), options));
   TRY(write_all(STDOUT_FILENO, plan, "stdout"));
   return 0;
 }
@@ -142,8 +159,15 @@ Result<int> start_and_wait(Container& container, TimingReport& report) {
 
 }  // namespace
 
+std::string wasm_cache_directory() {
+  return default_data_dir() + "/wasm";
+}
+
 Result<int> command_create(const Globals& globals, const Arguments& arguments) {
-  const Bundle bundle = TRY(read_bundle(arguments));
+  Bundle bundle = TRY(read_bundle(arguments));
+  if (auto chosen = choose_payload(globals, arguments, bundle); !chosen) {
+    return std::unexpected(in_create(std::move(chosen).error(), arguments.operands()[0]));
+  }
   TimingReport report = TRY(TimingReport::open(arguments));
   CreateOptions options = TRY(create_options(globals, arguments, bundle));
   options.timing = report.timing();
@@ -158,14 +182,17 @@ Result<int> command_create(const Globals& globals, const Arguments& arguments) {
                 "cannot create container \"{}\": --console-socket needs process.terminal",
                 options.id);
   }
-  auto container = Container::create(bundle.spec, options);
+  auto container = Container::create(bundle.shell(), options);
   if (!container) return std::unexpected(in_create(std::move(container).error(), options.id));
   report.print();
   return 0;
 }
 
 Result<int> command_run(const Globals& globals, const Arguments& arguments) {
-  const Bundle bundle = TRY(read_bundle(arguments));
+  Bundle bundle = TRY(read_bundle(arguments));
+  if (auto chosen = choose_payload(globals, arguments, bundle); !chosen) {
+    return std::unexpected(in_create(std::move(chosen).error(), arguments.operands()[0]));
+  }
   TimingReport report = TRY(TimingReport::open(arguments));
   CreateOptions options = TRY(create_options(globals, arguments, bundle));
   options.timing = report.timing();
@@ -179,7 +206,7 @@ Result<int> command_run(const Globals& globals, const Arguments& arguments) {
                 options.id);
   }
   if (!detach) TRY(block_forwarded_signals());
-  auto container = Container::create(bundle.spec, options);
+  auto container = Container::create(bundle.shell(), options);
   if (!container) return std::unexpected(in_create(std::move(container).error(), options.id));
   container->on_warning([&globals](const std::string& text) { report_warning(globals.log, text); });
   if (detach) {

@@ -85,7 +85,7 @@ int run_command(const Globals& globals, const CommandSpec& command,
                    command.name == std::string_view("exec") ? kExecFailure : 1);
 }
 
-int run(const std::vector<std::string>& words) {
+int run(const std::string& program_name, const std::vector<std::string>& words) {
   size_t next = 0;
   const auto arguments = parse_arguments(words, next, global_options(), true);
   if (!arguments) return fail_with({}, arguments.error(), 1);
@@ -93,8 +93,9 @@ int run(const std::vector<std::string>& words) {
   if (arguments->has("help") || next == words.size() || words[next] == "help") {
     return print(general_help()) ? 0 : 1;
   }
-  const auto globals = read_globals(*arguments);
+  auto globals = read_globals(*arguments);
   if (!globals) return fail_with({}, globals.error(), 1);
+  globals->program_name = program_name;
   const CommandSpec* command = find_command(words[next]);
   if (command == nullptr) {
     std::vector<std::string> names;
@@ -114,5 +115,8 @@ int run(const std::vector<std::string>& words) {
 }  // namespace trivet::oci_cli
 
 int main(int argc, char** argv) {
-  return trivet::oci_cli::run(std::vector<std::string>(argv + 1, argv + argc));
+  const std::string_view path = argc > 0 ? argv[0] : "";
+  const std::string name(path.substr(path.find_last_of('/') + 1));
+  return trivet::oci_cli::run(name,
+                              std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
 }

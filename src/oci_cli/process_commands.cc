@@ -11,6 +11,7 @@
 #include "container/container.h"
 #include "linux/capabilities.h"
 #include "oci_cli/commands.h"
+#include "payload/prepare.h"
 
 namespace trivet::oci_cli {
 
@@ -114,6 +115,12 @@ Result<int> command_exec(const Globals& globals, const Arguments& arguments) {
   ExecOptions options;
   options.process = TRY(exec_process(container, arguments));
   if (arguments.has("tty")) options.process.terminal = true;
+  const auto payload =
+      TRY(payload::prepare_exec(container, options.process, wasm_cache_directory()));
+  if (payload) {
+    options.process = payload->process;
+    options.program = &payload->program;
+  }
   options.console_socket = arguments.get("console-socket");
   options.pid_file = arguments.get("pid-file");
   options.pidfd_socket = arguments.get("pidfd-socket");

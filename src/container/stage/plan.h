@@ -144,7 +144,9 @@ struct Plan {
   int32_t listen_fd;  // -1: only the parent can start it
   int32_t root_fd;    // a root that is mounted already, to be entered by chroot; -1: none
   int32_t stdio[3];
+  int32_t program_fd;  // executed instead of what argv[0] names; -1: none
   uint32_t preserve_fds;
+  Span<int32_t> handed_fds;  // stay open in the program, with their numbers
   uint32_t umask;
   Span<uint64_t> initial_cpus;  // masks for sched_setaffinity(2), before and after the cgroup
   Span<uint64_t> final_cpus;

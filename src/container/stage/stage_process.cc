@@ -317,6 +317,7 @@ Outcome enter_cwd(Context& context) {
 }
 
 Outcome find_program(Context& context) {
+  if (context.plan->program_fd >= 0) return {};
   const auto* argv = context.data(context.plan->argv);
   const char* name = reinterpret_cast<const char*>(argv[0]);
   if (has_slash(name)) {
@@ -344,11 +345,18 @@ Outcome set_no_new_privileges(Context& context) {
   return check(sys(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L));
 }
 
-// Everything from 3 on that the plan doesn't preserve goes at exec; the report channel lasts until
-// then.
+// Everything from 3 on that the plan doesn't preserve or hand over goes at exec; the report channel
+// lasts until then.
 Outcome close_descriptors(Context& context) {
   const uint32_t first = 3 + context.plan->preserve_fds;
-  return check(sys(__NR_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC));
+  const long result = sys(__NR_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC);
+  if (result < 0) return failed(result);
+  const int32_t* handed = context.data(context.plan->handed_fds);
+  for (uint32_t i = 0; i < context.plan->handed_fds.count; ++i) {
+    const long kept = sys(__NR_fcntl, handed[i], F_SETFD, 0);
+    if (kept < 0) return failed(kept, i);
+  }
+  return {};
 }
 
 // Without no_new_privs the filter has to go in while CAP_SYS_ADMIN is there, and must then allow
@@ -368,6 +376,10 @@ Outcome set_capabilities(Context& context) {
 }
 
 Outcome execute(Context& context) {
+  if (context.plan->program_fd >= 0) {
+    return check(sys(__NR_execveat, context.plan->program_fd, "", context.data(context.plan->argv),
+                     context.data(context.plan->envp), AT_EMPTY_PATH));
+  }
   return check(sys(__NR_execve, context.program, context.data(context.plan->argv),
                    context.data(context.plan->envp)));
 }

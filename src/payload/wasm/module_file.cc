@@ -1,0 +1,139 @@
+#include "payload/wasm/module_file.h"
+
+#include <array>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/text.h"
+
+namespace trivet::payload::wasm {
+
+namespace {
+
+// "/a/../b//c/." to "/b/c".
+std::string normalize(const std::string& path) {
+  std::vector<std::string> parts;
+  for (std::string& part : split(path, '/')) {
+    if (part.empty() || part == ".") continue;
+    if (part == "..") {
+      if (!parts.empty()) parts.pop_back();
+      continue;
+    }
+    parts.push_back(std::move(part));
+  }
+  return "/" + join(parts, "/");
+}
+
+bool is_at_or_below(const std::string& path, const std::string& directory) {
+  if (directory == "/") return true;
+  return path.starts_with(directory) &&
+         (path.size() == directory.size() || path[directory.size()] == '/');
+}
+
+bool is_bind(const oci::Mount& mount) {
+  if (mount.type == "bind") return true;
+  for (const std::string& option : mount.options) {
+    if (option == "bind" || option == "rbind") return true;
+  }
+  return false;
+}
+
+// The mount that covers the path: the last one of the deepest.
+const oci::Mount* covering_mount(const std::vector<oci::Mount>& mounts, const std::string& path) {
+  const oci::Mount* covering = nullptr;
+  size_t depth = 0;
+  for (const oci::Mount& mount : mounts) {
+    const std::string destination = normalize(mount.destination);
+    if (!is_at_or_below(path, destination) || destination.size() < depth) continue;
+    covering = &mount;
+    depth = destination.size();
+  }
+  return covering;
+}
+
+Result<UniqueFd> open_candidate(int root, const std::vector<oci::Mount>& mounts,
+                                const std::string& path) {
+  constexpr int kFlags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
+  const oci::Mount* mount = covering_mount(mounts, path);
+  if (mount == nullptr) return open_in_root(root, path, kFlags);
+  if (!is_bind(*mount)) return fail(ErrorCode::kNotFound, "\"{}\" is on a new file system", path);
+  const std::string destination = normalize(mount->destination);
+  if (path == destination) return open_file(mount->source, kFlags);
+  const UniqueFd source = TRY(open_file(mount->source, O_PATH | O_DIRECTORY));
+  return open_in_root(source.get(), path.substr(destination == "/" ? 0 : destination.size()),
+                      kFlags);
+}
+
+bool is_regular(int fd) {
+  struct stat status{};
+  return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+}  // namespace
+
+Result<UniqueFd> open_root(const std::string& directory) {
+  return open_file(directory, O_PATH | O_DIRECTORY);
+}
+
+Result<UniqueFd> open_root(const container::OverlayRoot& overlay) {
+  const UniqueFd file_system(fsopen("overlay", FSOPEN_CLOEXEC));
+  if (!file_system) return fail_errno("fsopen \"overlay\"");
+  std::vector<std::string> layers{overlay.upper_directory};
+  layers.insert(layers.end(), overlay.lower_directories.begin(), overlay.lower_directories.end());
+  for (const std::string& layer : layers) {
+    if (fsconfig(file_system.get(), FSCONFIG_SET_STRING, "lowerdir+", layer.c_str(), 0) != 0) {
+      return fail_errno("overlay: lowerdir \"{}\"", layer);
+    }
+  }
+  if (fsconfig(file_system.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
+    return fail_errno("put the layers together");
+  }
+  UniqueFd mounted(fsmount(file_system.get(), FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY));
+  if (!mounted) return fail_errno("fsmount \"overlay\"");
+  return mounted;
+}
+
+Format detect_format(int fd, const std::string& path) {
+  std::array<unsigned char, 8> head{};
+  const ssize_t count = pread(fd, head.data(), head.size(), 0);
+  if (count == static_cast<ssize_t>(head.size()) && std::memcmp(head.data(), "\0asm", 4) == 0) {
+    // The layer field tells components from modules; a module's is always 0.
+    return head[6] == 0 ? Format::kModule : Format::kComponent;
+  }
+  return path.ends_with(".wat") ? Format::kText : Format::kNone;
+}
+
+std::vector<std::string> candidate_paths(const oci::Process& process) {
+  const std::string& program = process.args.front();
+  if (program.empty()) return {};
+  const std::string in_cwd = normalize(process.cwd + "/" + program);
+  if (program.front() == '/') return {normalize(program)};
+  if (program.find('/') != std::string::npos) return {in_cwd};
+  std::vector<std::string> paths;
+  for (const std::string& entry : process.env) {
+    if (!entry.starts_with("PATH=")) continue;
+    for (const std::string& directory : split(std::string_view(entry).substr(5), ':')) {
+      if (directory.starts_with('/')) paths.push_back(normalize(directory + "/" + program));
+    }
+    break;
+  }
+  paths.push_back(in_cwd);
+  return paths;
+}
+
+std::optional<ModuleFile> find_module(int root, const std::vector<oci::Mount>& mounts,
+                                      const oci::Process& process) {
+  for (std::string& path : candidate_paths(process)) {
+    auto fd = open_candidate(root, mounts, path);
+    if (!fd || !is_regular(fd->get())) continue;
+    const Format format = detect_format(fd->get(), path);
+    return ModuleFile{.fd = std::move(*fd), .path = std::move(path), .format = format};
+  }
+  return std::nullopt;
+}
+
+}  // namespace trivet::payload::wasm

@@ -1,0 +1,15 @@
+// `trivet-wasm compile DIRECTORY plain|fuel < MODULE`: puts a module's code into a cache directory.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "payload/wasm/cache.h"
+
+namespace trivet::wasm_host {
+
+// The key of the entry, which is in the directory and whole. What is there already is only used if
+// its digest is right.
+Result<std::string> compile_into_cache(const std::string& directory, payload::wasm::Fuel fuel);
+
+}  // namespace trivet::wasm_host

@@ -130,7 +130,8 @@ struct RunOptions {
   std::string ipc_mode;  // "", "host", "private"
   std::string uts_mode;  // "", "host"
   std::string cgroup_parent;
-  std::string isolation;  // "", "native"; other values are refused until they exist
+  std::string isolation;  // "" and "auto": by annotations, image and program; "native", "wasm"
+  std::string fuel;       // Wasm: instructions it may execute, or "off"; "": 1,000,000,000
 
   RestartPolicy restart;
   int stop_signal = 0;  // 0: the image's, else SIGTERM
@@ -163,7 +164,7 @@ struct ContainerInfo {
   std::string image_id;  // empty with --rootfs
   std::vector<std::string> command;
   ContainerStatus status = ContainerStatus::kStopped;
-  std::string isolation;  // "native"
+  std::string isolation;  // "native", "wasm"
   int pid = 0;            // of the init on the host; 0 when it does not run
   int monitor_pid = 0;    // 0 when there is none
   int exit_code = 0;      // of the last run

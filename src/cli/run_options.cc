@@ -65,9 +65,13 @@ void declare_container(Command& command, RunFlags& flags) {
                    }),
               "Time between that signal and KILL")
       .defaults_to("10s");
-  command.value("--isolation", "BACKEND", run.isolation, "What isolates it: native")
-      .defaults_to("native")
-      .one_of({"native"});
+  command
+      .value("--isolation", "BACKEND", run.isolation,
+             "What isolates it: native, wasm, or auto: what the image is made for")
+      .defaults_to("auto")
+      .one_of({"auto", "native", "wasm"});
+  command.value("--fuel", "N", run.fuel, "WebAssembly: end it after N instructions; off: never")
+      .defaults_to("1000000000");
   command.value("--detach-keys", "KEYS", run.detach_keys, "Keys that leave it running")
       .defaults_to("ctrl-p,ctrl-q");
   command.parsed("-l,--label", "KEY=VALUE", into_map(run.labels), "Label the container")

@@ -10,6 +10,7 @@
 #include "base/rollback.h"
 #include "image/digest.h"
 #include "image/unpack.h"
+#include "image/wasm_layer.h"
 
 namespace trivet::image {
 
@@ -62,6 +63,11 @@ std::map<std::string, std::string> annotations_of(const oci::ImageConfig& config
 Result<> flatten(const Store& store, const Image& image, int rootfs_fd) {
   for (const LayerRef& layer : TRY(file_system_layers(image.manifest, image.config))) {
     const UniqueFd blob = TRY(store.open_blob(layer.blob.digest));
+    if (is_wasm_module_layer(layer.blob.media_type)) {
+      TRY_IN(copy_module(blob.get(), rootfs_fd, layer.blob.size), "layer {}",
+             short_digest(layer.blob.digest));
+      continue;
+    }
     const Unpacked unpacked = TRY_IN(unpack_over(blob.get(), rootfs_fd, store.limits()), "layer {}",
                                      short_digest(layer.blob.digest));
     if (unpacked.diff_id != layer.diff_id) {
@@ -112,6 +118,12 @@ ImageDefaults image_defaults(const Image& image) {
   ImageDefaults defaults;
   defaults.entrypoint = config.entrypoint;
   defaults.cmd = config.cmd;
+  const bool is_artifact = std::ranges::any_of(
+      image.manifest.layers,
+      [](const oci::Descriptor& layer) { return is_wasm_module_layer(layer.media_type); });
+  if (is_artifact && config.entrypoint.empty() && config.cmd.empty()) {
+    defaults.entrypoint = {fmt::format("/{}", kWasmModuleName)};
+  }
   defaults.env = config.env;
   if (!config.working_dir.empty()) {
     // A relative one is meant from the root, as Docker takes it.

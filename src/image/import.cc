@@ -55,7 +55,7 @@ Result<oci::Descriptor> resolve_platform(const Store& store, oci::Descriptor des
     }
     const std::string text = TRY(fetch_document(store, descriptor, fetch));
     const oci::Index index = TRY_IN(oci::parse_index(text), "index {}", descriptor.digest);
-    descriptor = TRY(choose_manifests(index, host_platform()))
+    descriptor = TRY(choose_manifests(index, runnable_platforms()))
     .front();
   }
   return descriptor;
@@ -146,10 +146,15 @@ Result<std::string> put_manifest(const Store& store, const std::string& config_d
   return store.put_blob(oci::print_manifest(manifest));
 }
 
+oci::ImageConfig rootfs_config() {
+  return {.platform = host_platform()};
+}
+
 Result<Image> import_rootfs_layer(const Store& store, const std::string& layer_digest,
-                                  const std::string& diff_id, const Reference& name) {
+                                  const std::string& diff_id, const Reference& name,
+                                  oci::ImageConfig config) {
   // Without a date: the same files give the same image.
-  oci::ImageConfig config{.platform = host_platform(), .diff_ids = {diff_id}};
+  config.diff_ids = {diff_id};
   config.history.push_back({.created_by = "trivet image import"});
   const std::string config_digest = TRY(store.put_blob(oci::print_image_config(config)));
   const std::string manifest = TRY(put_manifest(store, config_digest, {layer_digest}));

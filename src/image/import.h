@@ -31,9 +31,13 @@ Result<Image> import_manifest(const Store& store, const std::string& manifest_di
 Result<std::string> put_manifest(const Store& store, const std::string& config_digest,
                                  const std::vector<std::string>& layer_digests);
 
-// An image of one layer, a blob of the store that is the tar of a root file system.
+// An image of one layer, a blob of the store that is the tar of a root file system. `config` says
+// what else it is; its diff ids are filled in.
 Result<Image> import_rootfs_layer(const Store& store, const std::string& layer_digest,
-                                  const std::string& diff_id, const Reference& name);
+                                  const std::string& diff_id, const Reference& name,
+                                  oci::ImageConfig config);
+// What an imported root file system says of itself: that it is for this host.
+[[nodiscard]] oci::ImageConfig rootfs_config();
 
 // A tar of any kind.
 Result<std::vector<Image>> import_archive(const Store& store, int fd,
@@ -41,6 +45,8 @@ Result<std::vector<Image>> import_archive(const Store& store, int fd,
 // An OCI layout as a directory.
 Result<std::vector<Image>> import_layout_directory(const Store& store, int directory_fd,
                                                    const std::optional<Reference>& name);
+// The tar of a directory as a blob; returns its digest.
+Result<std::string> put_tree(const Store& store, int directory_fd);
 // A root file system as a directory.
 Result<Image> import_rootfs_directory(const Store& store, int directory_fd, const Reference& name);
 

@@ -244,7 +244,8 @@ Result<std::vector<Image>> import_archive(const Store& store, int fd,
   if (lseek(fd, 0, SEEK_SET) < 0) return fail_errno("seek");
   const std::string layer = TRY(put_fd(store, fd, max_tar_bytes(store.limits())));
   std::vector<Image> images;
-  images.push_back(TRY(import_rootfs_layer(store, layer, inspected.diff_id, wanted)));
+  images.push_back(
+      TRY(import_rootfs_layer(store, layer, inspected.diff_id, wanted, rootfs_config())));
   return images;
 }
 

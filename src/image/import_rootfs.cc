@@ -211,14 +211,19 @@ class TreeArchiver {
 
 }  // namespace
 
-Result<Image> import_rootfs_directory(const Store& store, int directory_fd, const Reference& name) {
+Result<std::string> put_tree(const Store& store, int directory_fd) {
   BlobWriter blob = TRY(store.write_new_blob(max_tar_bytes(store.limits())));
   {
     TreeArchiver archiver(blob);
     TRY(archiver.run(directory_fd));
   }
   TRY(blob.commit());
-  return import_rootfs_layer(store, blob.digest(), blob.digest(), name);
+  return blob.digest();
+}
+
+Result<Image> import_rootfs_directory(const Store& store, int directory_fd, const Reference& name) {
+  const std::string layer = TRY(put_tree(store, directory_fd));
+  return import_rootfs_layer(store, layer, layer, name, rootfs_config());
 }
 
 }  // namespace trivet::image

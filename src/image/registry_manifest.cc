@@ -56,7 +56,7 @@ Result<Shape> shape_of(const Document& document) {
 
 class Resolver {
  public:
-  Resolver(RegistryConnection& connection, oci::Platform wanted, uint64_t limit,
+  Resolver(RegistryConnection& connection, std::vector<oci::Platform> wanted, uint64_t limit,
            const RegistryConnection::OnRetry& on_retry)
       : connection_(connection), wanted_(std::move(wanted)), limit_(limit), on_retry_(on_retry) {}
 
@@ -123,7 +123,7 @@ class Resolver {
   }
 
   RegistryConnection& connection_;
-  oci::Platform wanted_;
+  std::vector<oci::Platform> wanted_;
   uint64_t limit_;
   const RegistryConnection::OnRetry& on_retry_;
   int fetches_ = 0;
@@ -132,8 +132,8 @@ class Resolver {
 }  // namespace
 
 Result<ResolvedManifest> resolve_manifest(RegistryConnection& connection,
-                                          const Reference& reference, const oci::Platform& wanted,
-                                          uint64_t limit,
+                                          const Reference& reference,
+                                          const std::vector<oci::Platform>& wanted, uint64_t limit,
                                           const RegistryConnection::OnRetry& on_retry) {
   Resolver resolver(connection, wanted, limit, on_retry);
   auto result = resolver.resolve(reference.version(), 0);

@@ -18,13 +18,13 @@ struct ResolvedManifest {
   oci::Manifest manifest;
 };
 
-// Fetches manifests/VERSION and follows indexes to the manifest for `wanted`. Each body must have
-// the digest it was asked by and the one the registry's header names (kDigestMismatch). kNotFound
-// when there is no such image or none for the platform; kUnsupported for schema 1 and unknown
-// types.
+// Fetches manifests/VERSION and follows indexes to the manifest for the first of `wanted` that
+// there is. Each body must have the digest it was asked by and the one the registry's header names
+// (kDigestMismatch). kNotFound when there is no such image or none for the platform; kUnsupported
+// for schema 1 and unknown types.
 Result<ResolvedManifest> resolve_manifest(RegistryConnection& connection,
-                                          const Reference& reference, const oci::Platform& wanted,
-                                          uint64_t limit,
+                                          const Reference& reference,
+                                          const std::vector<oci::Platform>& wanted, uint64_t limit,
                                           const RegistryConnection::OnRetry& on_retry);
 
 }  // namespace trivet::image

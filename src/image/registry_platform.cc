@@ -76,6 +76,16 @@ oci::Platform host_platform() {
   return normal_form({.os = "linux", .architecture = name.machine, .variant = ""});
 }
 
+std::vector<oci::Platform> runnable_platforms() {
+  std::vector<oci::Platform> platforms{host_platform()};
+  for (const char* os : {"wasi", "wasip1", "wasip2"}) {
+    for (const char* architecture : {"wasm", "wasm32"}) {
+      platforms.push_back({.os = os, .architecture = architecture, .variant = ""});
+    }
+  }
+  return platforms;
+}
+
 std::string print_platform(const oci::Platform& platform) {
   std::string result = platform.os + "/" + platform.architecture;
   if (!platform.variant.empty()) result += "/" + platform.variant;
@@ -106,6 +116,15 @@ Result<std::vector<oci::Descriptor>> choose_manifests(const oci::Index& index,
   std::vector<oci::Descriptor> result;
   for (const auto& [unused, entry] : ranked) result.push_back(*entry);
   return result;
+}
+
+Result<std::vector<oci::Descriptor>> choose_manifests(const oci::Index& index,
+                                                      const std::vector<oci::Platform>& wanted) {
+  auto first = choose_manifests(index, wanted.front());
+  for (size_t i = 1; i < wanted.size() && !first; ++i) {
+    if (auto chosen = choose_manifests(index, wanted[i])) return chosen;
+  }
+  return first;
 }
 
 }  // namespace trivet::image

@@ -11,6 +11,8 @@ namespace trivet::image {
 
 // This host's: "linux", Go's name of the architecture, the variant for arm.
 [[nodiscard]] oci::Platform host_platform();
+// What a host runs when nobody asks for a platform, best first: its own, then WebAssembly's.
+[[nodiscard]] std::vector<oci::Platform> runnable_platforms();
 
 // "linux/arm64/v8".
 [[nodiscard]] std::string print_platform(const oci::Platform& platform);
@@ -24,5 +26,8 @@ namespace trivet::image {
 // unknown/unknown) never fit. kNotFound, with the list of what is there, when none does.
 Result<std::vector<oci::Descriptor>> choose_manifests(const oci::Index& index,
                                                       const oci::Platform& wanted);
+// The same for the first of several platforms for which there is anything.
+Result<std::vector<oci::Descriptor>> choose_manifests(const oci::Index& index,
+                                                      const std::vector<oci::Platform>& wanted);
 
 }  // namespace trivet::image

@@ -14,8 +14,6 @@ namespace {
 using Kind = PullEvent::Kind;
 
 constexpr std::chrono::milliseconds kReportInterval{100};
-// The config of a Wasm artifact (CNCF: wasm-oci-artifact).
-constexpr std::string_view kMediaWasmConfig = "application/vnd.wasm.config.v0+json";
 
 struct Layer {
   oci::Descriptor blob;
@@ -49,7 +47,8 @@ Result<> pull_layer(RegistryConnection& connection, const Store& store, const La
 
 Result<> check_is_image(const oci::Manifest& manifest, const Limits& limits) {
   const std::string& type = manifest.config.media_type;
-  if (type != oci::kMediaConfig && type != oci::kMediaDockerConfig && type != kMediaWasmConfig) {
+  if (type != oci::kMediaConfig && type != oci::kMediaDockerConfig &&
+      type != oci::kMediaWasmConfig) {
     return fail(ErrorCode::kUnsupported,
                 "this is an artifact of type \"{}\", not a container image",
                 manifest.artifact_type.empty() ? type : manifest.artifact_type);
@@ -68,7 +67,8 @@ Result<oci::ImageConfig> pull_config(RegistryConnection& connection, const Store
     TRY(download_blob(connection, store, manifest.config, store.limits().document_bytes, progress));
   }
   const std::string content = TRY(store.read_blob(digest));
-  return oci::parse_image_config(content);
+  return manifest.config.media_type == oci::kMediaWasmConfig ? oci::parse_wasm_config(content)
+                                                             : oci::parse_image_config(content);
 }
 
 // A layer that occurs twice is pulled once.
@@ -103,16 +103,17 @@ Result<Image> pull_from(const Endpoint& endpoint, const Store& store, const Refe
       RegistrySession::open(endpoint, reference, RegistrySession::Access::kPull, options, bounds));
   RegistryConnection connection = TRY(RegistryConnection::open(session, bounds));
   const bool any = options.platform.os.empty() && options.platform.architecture.empty();
-  const oci::Platform wanted = any ? host_platform() : options.platform;
+  const std::vector<oci::Platform> wanted =
+      any ? runnable_platforms() : std::vector{options.platform};
   const ResolvedManifest resolved =
       TRY(resolve_manifest(connection, reference, wanted, store.limits().document_bytes,
                            progress.retries_of(reference.version())));
   TRY(check_is_image(resolved.manifest, store.limits()));
   const oci::ImageConfig config =
       TRY_IN(pull_config(connection, store, resolved.manifest, progress), "config");
-  if (!any && !platform_matches(config.platform, wanted)) {
+  if (!any && !platform_matches(config.platform, options.platform)) {
     return fail(ErrorCode::kNotFound, "the image is for platform {}, not {}",
-                print_platform(config.platform), print_platform(wanted));
+                print_platform(config.platform), print_platform(options.platform));
   }
   const std::vector<Layer> layers = TRY(list_layers(resolved.manifest, config));
   for (const Layer& layer : layers) {

@@ -169,7 +169,9 @@ Result<> copy_uncompressed(const Store& store, const LayerRef& layer, const TarF
 Result<> write_docker_archive(const Store& store, const StoreLayout& layout, const Image& image,
                               TarFile& tar) {
   const auto layers = TRY(file_system_layers(image.manifest, image.config));
-  if (layers.size() != image.manifest.layers.size()) {
+  const bool has_modules = std::ranges::any_of(
+      layers, [](const LayerRef& layer) { return is_wasm_module_layer(layer.blob.media_type); });
+  if (has_modules || layers.size() != image.manifest.layers.size()) {
     return std::unexpected(
         Error(ErrorCode::kUnsupported, "only images of file system layers fit this format")
             .hint("use the OCI format"));

@@ -40,18 +40,34 @@ Result<std::string> read_document(const Store& store, const std::string& digest,
 
 }  // namespace
 
+bool is_wasm_module_layer(std::string_view media_type) {
+  return media_type == "application/wasm" ||
+         media_type == "application/vnd.wasm.content.layer.v1+wasm" ||
+         media_type == "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm" ||
+         media_type == "application/vnd.bytecodealliance.wasm.module.layer.v0+wasm";
+}
+
 Result<std::vector<LayerRef>> file_system_layers(const oci::Manifest& manifest,
                                                  const oci::ImageConfig& config) {
   std::vector<LayerRef> layers;
   for (const oci::Descriptor& blob : manifest.layers) {
     if (is_file_system_layer(blob.media_type)) layers.push_back({.blob = blob});
+    if (is_wasm_module_layer(blob.media_type)) {
+      layers.push_back({.blob = blob, .diff_id = blob.digest});
+    }
   }
   if (layers.empty()) return layers;
-  if (layers.size() != config.diff_ids.size()) {
+  const auto tars =
+      std::ranges::count_if(layers, [](const LayerRef& l) { return l.diff_id.empty(); });
+  // A config of the Wasm kind names no diff ids, and an image's names those of all its layers.
+  const size_t named = config.diff_ids.size();
+  if (named != layers.size() && (tars > 0 || named > 0)) {
     return fail(ErrorCode::kCorrupt, "the manifest has {} layers and the config {} diff ids",
-                layers.size(), config.diff_ids.size());
+                layers.size(), named);
   }
-  for (size_t i = 0; i < layers.size(); ++i) layers[i].diff_id = config.diff_ids[i];
+  for (size_t i = 0; i < named; ++i) {
+    if (layers[i].diff_id.empty()) layers[i].diff_id = config.diff_ids[i];
+  }
   return layers;
 }
 

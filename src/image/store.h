@@ -57,8 +57,14 @@ struct LayerRef {
   std::string diff_id;
 };
 
-// The file system layers of an image, lowest first. Layers of other media types (Wasm modules,
-// artifacts) are left out. kCorrupt when the config does not name one diff id for each.
+// "application/wasm" and the media types that came before it: the layer is a module as it is.
+[[nodiscard]] bool is_wasm_module_layer(std::string_view media_type);
+// What such a layer is unpacked to.
+inline constexpr const char* kWasmModuleName = "module.wasm";
+
+// The file system layers of an image, lowest first. A Wasm module is one, with its own digest as
+// diff id. Layers of other media types (artifacts) are left out. kCorrupt when the config does not
+// name one diff id for each tar.
 Result<std::vector<LayerRef>> file_system_layers(const oci::Manifest& manifest,
                                                  const oci::ImageConfig& config);
 

@@ -8,6 +8,7 @@
 #include "image/store_layout.h"
 #include "image/unpack.h"
 #include "image/unpack_source.h"
+#include "image/wasm_layer.h"
 
 namespace trivet::image {
 
@@ -28,14 +29,26 @@ Result<Workplace> make_workplace(const StoreLayout& layout, const std::string& d
   return place;
 }
 
+// A module instead of a tar.
+Result<Unpacked> unpack_module(int blob_fd, int root_fd, const oci::Descriptor& blob) {
+  TRY(copy_module(blob_fd, root_fd, blob.size));
+  return Unpacked{.diff_id = blob.digest,
+                  .bytes = blob.size,
+                  .files = 1,
+                  .tar_bytes = blob.size,
+                  .has_wasm = true};
+}
+
 // Fills PLACE/diff and writes the records beside it.
-Result<> fill(const Workplace& place, int blob_fd, const std::string& diff_id, const Limits& limits,
-              const Store::Progress& progress) {
+Result<> fill(const Workplace& place, int blob_fd, const oci::Descriptor& blob,
+              const std::string& diff_id, const Limits& limits, const Store::Progress& progress) {
   // 0755 is the mode of "/" when the layer does not say; the umask must not narrow it.
   if (mkdirat(place.fd.get(), "diff", 0755) != 0) return fail_errno("mkdir \"{}\"", place.path);
   const UniqueFd root = TRY(open_at(place.fd.get(), "diff", O_RDONLY | O_DIRECTORY));
   if (fchmod(root.get(), 0755) != 0) return fail_errno("chmod \"{}/diff\"", place.path);
-  const Unpacked unpacked = TRY(unpack_as_layer(blob_fd, root.get(), limits, progress));
+  const Unpacked unpacked = TRY(is_wasm_module_layer(blob.media_type)
+                                    ? unpack_module(blob_fd, root.get(), blob)
+                                    : unpack_as_layer(blob_fd, root.get(), limits, progress));
   if (unpacked.diff_id != diff_id) {
     return std::unexpected(Error(ErrorCode::kDigestMismatch,
                                  fmt::format("the uncompressed content has digest {}, not {}",
@@ -49,6 +62,7 @@ Result<> fill(const Workplace& place, int blob_fd, const std::string& diff_id, c
   if (unpacked.opaque_root) {
     TRY(open_at(place.fd.get(), kOpaqueRootMarker, O_WRONLY | O_CREAT, 0600));
   }
+  if (unpacked.has_wasm) TRY(make_code_directory(place.fd.get()));
   TRY(open_at(place.fd.get(), unpacked_marker(), O_WRONLY | O_CREAT, 0600));
   return {};
 }
@@ -68,11 +82,12 @@ Result<> publish(const StoreLayout& layout, const Workplace& place, const std::s
 }
 
 Result<> unpack_into_place(const StoreLayout& layout, const Limits& limits, int blob_fd,
-                           const std::string& diff_id, const Store::Progress& progress) {
+                           const oci::Descriptor& blob, const std::string& diff_id,
+                           const Store::Progress& progress) {
   const Workplace place = TRY(make_workplace(layout, diff_id));
   Rollback rollback;
   rollback.add([&place] { return remove_tree(AT_FDCWD, place.path); });
-  auto done = fill(place, blob_fd, diff_id, limits, progress);
+  auto done = fill(place, blob_fd, blob, diff_id, limits, progress);
   if (done) done = publish(layout, place, diff_id);
   if (!done) return std::unexpected(rollback.fail(std::move(done).error()));
   rollback.commit();
@@ -117,7 +132,7 @@ Result<> Store::unpack_layer(const oci::Descriptor& layer, const std::string& di
   if (has_layer(diff_id)) return {};
   const UniqueFd blob = TRY(open_blob(layer.digest));
   TRY_IN(check_size(blob.get(), state_->limits), "layer {}", short_digest(layer.digest));
-  TRY_IN(unpack_into_place(layout, state_->limits, blob.get(), diff_id, progress),
+  TRY_IN(unpack_into_place(layout, state_->limits, blob.get(), layer, diff_id, progress),
          "cannot unpack layer {}", short_digest(layer.digest));
   return {};
 }

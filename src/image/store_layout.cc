@@ -125,6 +125,9 @@ Result<std::vector<ImageRecord>> list_records(const StoreLayout& layout) {
 
 Result<oci::ImageConfig> parse_config(const oci::Manifest& manifest, std::string_view text) {
   const std::string& type = manifest.config.media_type;
+  if (type == oci::kMediaWasmConfig) {
+    return TRY_IN(oci::parse_wasm_config(text), "image config {}", manifest.config.digest);
+  }
   if (type != oci::kMediaConfig && type != oci::kMediaDockerConfig) return oci::ImageConfig{};
   return TRY_IN(oci::parse_image_config(text), "image config {}", manifest.config.digest);
 }

@@ -28,6 +28,7 @@ Result<Unpacked> unpack(int blob_fd, int root_fd, const Limits& limits,
   unpacked.tar_bytes = source->tar_bytes();
   unpacked.skipped = writer.skipped();
   unpacked.opaque_root = writer.opaque_root();
+  unpacked.has_wasm = writer.has_wasm();
   return unpacked;
 }
 

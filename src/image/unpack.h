@@ -16,6 +16,7 @@ struct Unpacked {
   uint64_t tar_bytes = 0;  // of the uncompressed tar
   uint64_t skipped = 0;    // see LayerWriter
   bool opaque_root = false;
+  bool has_wasm = false;  // a file is a Wasm module
 };
 
 // Unpacks into the empty directory `root_fd`, private to the caller, as a lower directory of

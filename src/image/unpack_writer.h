@@ -40,6 +40,7 @@ class LayerWriter {
   [[nodiscard]] uint64_t skipped() const { return skipped_; }
   // The whole layers below are hidden; overlayfs has no mark for that on a root directory.
   [[nodiscard]] bool opaque_root() const { return opaque_root_; }
+  [[nodiscard]] bool has_wasm() const { return has_wasm_; }
 
  private:
   // A directory that was made here; its attributes come last, as they may forbid writing into it
@@ -87,6 +88,7 @@ class LayerWriter {
   uint64_t files_ = 0;
   uint64_t skipped_ = 0;
   bool opaque_root_ = false;
+  bool has_wasm_ = false;
 };
 
 // Removes from `root_fd` what the whiteouts of a layer hide: for flattening, before the layer's own

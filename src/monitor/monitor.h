@@ -22,6 +22,7 @@
 #include "monitor/event_loop.h"
 #include "monitor/log_file.h"
 #include "monitor/record.h"
+#include "payload/prepare.h"
 
 namespace trivet::monitor {
 
@@ -48,6 +49,7 @@ class Monitor {
     UniqueFd to_stdin;     // with a terminal a duplicate of the master
     UniqueFd from_stdout;  // with a terminal the master
     UniqueFd from_stderr;
+    UniqueFd wasm_report;
     EventLoop::Clock::time_point begun;
     bool init_ended = false;
     int exit_code = 0;
@@ -74,6 +76,9 @@ class Monitor {
   // --- monitor_run.cc
   Result<> start();
   Result<> create_container(Life& life);
+  Result<std::optional<payload::Prepared>> prepare_payload(const oci::Spec& spec,
+                                                           const std::string& bundle, Life& life);
+  void note_wasm_report(const Life& ended);
   Result<> take_terminal(Life& life);
   Result<> watch_life();
   void handle_output(Stream stream);

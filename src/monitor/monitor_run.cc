@@ -13,6 +13,7 @@
 #include "monitor/monitor.h"
 #include "monitor/restart.h"
 #include "monitor/terminal.h"
+#include "payload/wasm/report.h"
 
 namespace trivet::monitor {
 
@@ -134,10 +135,53 @@ Result<> Monitor::create_container(Life& life) {
       return {};
     };
   }
-  life.container = TRY(container::Container::create(spec, create));
+  auto prepared = TRY(prepare_payload(spec, bundle, life));
+  if (prepared) create.program = &prepared->program;
+  life.container = TRY(container::Container::create(prepared ? prepared->spec : spec, create));
   if (pasta) life.pasta = TRY(pasta->wait());
   if (record_.terminal) TRY(take_terminal(life));
   return life.container->start();
+}
+
+// A native container costs no look at its program: the library has decided.
+Result<std::optional<payload::Prepared>> Monitor::prepare_payload(const oci::Spec& spec,
+                                                                  const std::string& bundle,
+                                                                  Life& life) {
+  status_.wasm.reset();
+  if (record_.isolation == payload::isolation_name(payload::Isolation::kNative)) {
+    return std::nullopt;
+  }
+  const payload::Choice choice = TRY(payload::choose({.requested = record_.isolation,
+                                                      .annotations = spec.annotations,
+                                                      .program_name = "trivet-monitor"}));
+  life.wasm_report = TRY(payload::wasm::make_report());
+  auto prepared = TRY(payload::prepare({.spec = spec,
+                                        .bundle = bundle,
+                                        .overlay = &record_.overlay,
+                                        .choice = choice,
+                                        .wasm_cache = options_.directories.data + "/wasm",
+                                        .wasm_report = life.wasm_report.get()}));
+  if (prepared && prepared->isolation == payload::Isolation::kWasm) {
+    status_.wasm = WasmStatus{.code_was_cached = prepared->code_was_cached};
+  }
+  return prepared;
+}
+
+void Monitor::note_wasm_report(const Life& ended) {
+  if (!status_.wasm) return;
+  const auto report = payload::wasm::read_report(ended.wasm_report.get());
+  if (!report) {
+    status_.error = report.error().message();
+    return;
+  }
+  using payload::wasm::Outcome;
+  // One that was killed had no time to say so.
+  const Outcome outcome = report->outcome == Outcome::kRunning ? Outcome::kSignal : report->outcome;
+  status_.wasm->outcome = payload::wasm::outcome_name(outcome);
+  status_.wasm->message = report->message;
+  status_.wasm->fuel_used = report->fuel_used;
+  status_.wasm->memory_bytes = report->memory_bytes;
+  if (outcome == Outcome::kOutOfMemory) status_.oom_killed = true;
 }
 
 Result<> Monitor::take_terminal(Life& life) {
@@ -242,6 +286,7 @@ void Monitor::end_life() {
   if (const cgroup::Cgroup* cgroup = ended.container->cgroup()) {
     status_.oom_killed = cgroup->oom_kills().value_or(0) > 0;
   }
+  note_wasm_report(ended);
   auto removed = ended.container->remove(container::Container::Force::kYes);
   if (!removed) status_.error = removed.error().message();
   if (ended.pasta) {

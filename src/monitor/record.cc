@@ -76,6 +76,13 @@ Json status_json(const Status& status) {
             {"stoppedByUser", status.stopped_by_user}};
   if (status.started) json["started"] = format_rfc3339(*status.started);
   if (status.finished) json["finished"] = format_rfc3339(*status.finished);
+  if (status.wasm) {
+    json["wasm"] = {{"codeWasCached", status.wasm->code_was_cached},
+                    {"outcome", status.wasm->outcome},
+                    {"message", status.wasm->message},
+                    {"fuelUsed", status.wasm->fuel_used},
+                    {"memoryBytes", status.wasm->memory_bytes}};
+  }
   return json;
 }
 
@@ -205,6 +212,14 @@ Result<Status> read_status_json(const JsonView& json) {
   TRY(json.read("stoppedByUser", status.stopped_by_user));
   TRY(read_time(json, "started", status.started));
   TRY(read_time(json, "finished", status.finished));
+  if (const auto wasm = TRY(json.find("wasm"))) {
+    WasmStatus& read = status.wasm.emplace();
+    TRY(wasm->read("codeWasCached", read.code_was_cached));
+    TRY(wasm->read("outcome", read.outcome));
+    TRY(wasm->read("message", read.message));
+    TRY(wasm->read("fuelUsed", read.fuel_used));
+    TRY(wasm->read("memoryBytes", read.memory_bytes));
+  }
   return status;
 }
 

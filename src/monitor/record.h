@@ -73,6 +73,15 @@ struct Record {
 enum class Phase { kCreated, kRunning, kPaused, kRestarting, kExited };
 [[nodiscard]] const char* phase_name(Phase phase);
 
+// What a Wasm container's host said of the last run.
+struct WasmStatus {
+  bool code_was_cached = false;
+  std::string outcome;  // "exited", "out of fuel", …
+  std::string message;  // why it was ended
+  uint64_t fuel_used = 0;
+  uint64_t memory_bytes = 0;
+};
+
 struct Status {
   Phase phase = Phase::kCreated;
   ProcessId monitor;
@@ -85,6 +94,7 @@ struct Status {
   std::optional<Timestamp> started;
   std::optional<Timestamp> finished;
   bool stopped_by_user = false;  // no restart policy applies
+  std::optional<WasmStatus> wasm;
 };
 
 struct Directories {

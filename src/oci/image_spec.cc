@@ -156,6 +156,14 @@ Result<ImageConfig> read_image_config(const Field& field) {
   return config;
 }
 
+Result<ImageConfig> read_wasm_config(const Field& field) {
+  ImageConfig config;
+  TRY(field.read("created", config.created));
+  TRY(field.read("author", config.author));
+  config.platform = TRY(read_platform(field));
+  return config;
+}
+
 template <typename T>
 Result<T> parse_document(std::string_view json, std::string_view what,
                          Result<T> (*read)(const Field&)) {
@@ -190,6 +198,10 @@ Result<Manifest> parse_manifest(std::string_view json) {
 
 Result<ImageConfig> parse_image_config(std::string_view json) {
   return parse_document(json, "image config", read_image_config);
+}
+
+Result<ImageConfig> parse_wasm_config(std::string_view json) {
+  return parse_document(json, "Wasm config", read_wasm_config);
 }
 
 }  // namespace trivet::oci

@@ -17,6 +17,7 @@ namespace trivet::oci {
 inline constexpr std::string_view kMediaIndex = "application/vnd.oci.image.index.v1+json";
 inline constexpr std::string_view kMediaManifest = "application/vnd.oci.image.manifest.v1+json";
 inline constexpr std::string_view kMediaConfig = "application/vnd.oci.image.config.v1+json";
+inline constexpr std::string_view kMediaWasmConfig = "application/vnd.wasm.config.v0+json";
 inline constexpr std::string_view kMediaLayer = "application/vnd.oci.image.layer.v1.tar";
 inline constexpr std::string_view kMediaLayerGzip = "application/vnd.oci.image.layer.v1.tar+gzip";
 inline constexpr std::string_view kMediaLayerZstd = "application/vnd.oci.image.layer.v1.tar+zstd";
@@ -97,6 +98,8 @@ Result<> check_digest(std::string_view digest);
 Result<Index> parse_index(std::string_view json);
 Result<Manifest> parse_manifest(std::string_view json);
 Result<ImageConfig> parse_image_config(std::string_view json);
+// The config of a Wasm artifact (CNCF: wasm-oci-artifact), which only says what it is for.
+Result<ImageConfig> parse_wasm_config(std::string_view json);
 // The OCI form on one line, byte for byte the same for equal values. An empty media_type of a
 // manifest becomes kMediaManifest.
 [[nodiscard]] std::string print_index(const Index& index);

@@ -120,7 +120,7 @@ Result<std::optional<Prepared>> prepare_wasm(const Request& request) {
   auto root = open_root_of(request);
   if (!root && request.choice.by_program) return std::nullopt;  // the engine has the words
   if (!root) return std::unexpected(std::move(root).error());
-  auto found = wasm::find_module(root->get(), spec.mounts, *spec.process);
+  auto found = wasm::find_module(wasm::open_below(root->get()), spec.mounts, *spec.process);
   const bool is_wasm = found && found->format != Format::kNone && found->format != Format::kText;
   if (request.choice.by_program && !is_wasm) return std::nullopt;
 
@@ -165,7 +165,7 @@ Result<std::optional<PreparedExec>> prepare_exec(const container::Container& con
   const UniqueFd root =
       TRY(open_file(fmt::format("/proc/{}/root", container.init().pid), O_PATH | O_DIRECTORY));
   const ModuleFile module =
-      TRY(require_module(wasm::find_module(root.get(), {}, process), process));
+      TRY(require_module(wasm::find_module(wasm::open_below(root.get()), {}, process), process));
   const wasm::Settings settings =
       TRY(wasm::plan_settings(state.annotations, memory_limit(TRY(container.load_spec()))));
   Assembled assembled = TRY(assemble(module, settings, wasm_cache, -1));

@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/rollback.h"
 #include "runtime/facts.h"
+#include "runtime/isolation.h"
 #include "runtime/names.h"
 #include "runtime/volumes.h"
 
@@ -120,12 +121,7 @@ class Creation {
   Result<> make(ResolveJoins when) {
     TRY(make_directory());
     TRY(make_claim());
-    plan_ = TRY(plan_container({.options = options_,
-                                .root = root_,
-                                .host = make_host_facts(),
-                                .joined = joined_,
-                                .identity = identity_,
-                                .directories = home_.directories}));
+    TRY(make_plan());
     TRY(check_bind_sources(plan_));
     TRY(net::choose_ports(plan_.record.ports));
     if (when == ResolveJoins::kNow) TRY(apply_joins(home_, plan_.joins, plan_.spec));
@@ -134,6 +130,23 @@ class Creation {
     TRY(make_volumes(home_, plan_, root_, rollback_));
     TRY(make_file(directory_.get(), "config.json", oci::print_spec(plan_.spec), 0600));
     return monitor::write_record(home_.directories, plan_.record);
+  }
+
+  // A Wasm container is planned anew once it is known to be one.
+  Result<> make_plan() {
+    const HostFacts host = make_host_facts();
+    const PlanInput input{.options = options_,
+                          .root = root_,
+                          .host = host,
+                          .joined = joined_,
+                          .identity = identity_,
+                          .directories = home_.directories};
+    plan_ = TRY(plan_container(input));
+    if (TRY(choose_isolation(options_, root_, plan_)) == payload::Isolation::kWasm) {
+      options_ = wasm_options(std::move(options_));
+      plan_ = TRY(plan_container(input));
+    }
+    return {};
   }
 
   Result<> make_directory() {

@@ -9,6 +9,7 @@
 #include "image/bundle.h"
 #include "linux/capabilities.h"
 #include "monitor/attach_client.h"
+#include "payload/prepare.h"
 #include "runtime/plan.h"
 
 namespace trivet::runtime {
@@ -128,6 +129,12 @@ Result<AttachResult> exec_in_container(const Home& home, const Observed& observe
   request.seccomp_cache = home.directories.data + "/seccomp";
   request.process = TRY(
       plan_exec(*spec.process, options, fmt::format("/proc/{}/root", observed.status.init.pid)));
+  const auto payload =
+      TRY(payload::prepare_exec(engine, request.process, home.directories.data + "/wasm"));
+  if (payload) {
+    request.process = payload->process;
+    request.program = &payload->program;
+  }
   if (options.detach) return exec_detached(engine, request);
   if (options.terminal) return exec_with_terminal(engine, request, options);
   return exec_with_pipes(engine, request, options);

@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/paths.h"
 #include "image/registry.h"
+#include "image/wasm_layer.h"
 #include "runtime/images.h"
 #include "runtime/names.h"
 
@@ -143,12 +144,27 @@ Result<std::vector<oci::Device>> find_devices(const std::string& path) {
   return found;
 }
 
+namespace {
+
+// A path, and no name of an image, because of its suffix or its first bytes.
+bool is_module_file(const std::string& name) {
+  if (name.ends_with(".wasm") || name.ends_with(".wat")) return exists(name);
+  if (name.find('/') == std::string::npos) return false;
+  const auto fd = open_file(name, O_RDONLY | O_NONBLOCK);
+  std::array<char, 4> first{};
+  return fd && pread(fd->get(), first.data(), first.size(), 0) == ssize_t{first.size()} &&
+         image::is_wasm({first.data(), first.size()});
+}
+
+}  // namespace
+
 Result<image::Image> resolve_image(const Home& home, const RunOptions& options) {
   if (options.pull != "missing" && options.pull != "always" && options.pull != "never" &&
       !options.pull.empty()) {
     return fail(ErrorCode::kInvalidArgument, "--pull {}: it is missing, always or never",
                 options.pull);
   }
+  if (is_module_file(options.image)) return image::import_module(home.store, options.image);
   if (options.pull != "always") {
     auto found = home.store.find(options.image);
     if (found || found.error().code() != ErrorCode::kNotFound || options.pull == "never") {
@@ -161,13 +177,8 @@ Result<image::Image> resolve_image(const Home& home, const RunOptions& options) 
 
 Result<RootFacts> image_root(const Home& home, const image::Image& image,
                              const RunOptions& options) {
-  if (const std::string payload = image::image_payload(image); payload != "native") {
-    return fail(ErrorCode::kUnsupported,
-                "image \"{}\" is for the isolation \"{}\", which is not "
-                "available in this build",
-                options.image, payload);
-  }
   RootFacts root;
+  root.is_wasm = image::image_payload(image) == "wasm";
   root.defaults = image::image_defaults(image);
   root.labels = image.config.labels;
   root.image_id = image.id;

@@ -80,12 +80,17 @@ OrderedJson describe_namespaces() {
   return list;
 }
 
+OrderedJson describe_wasm() {
+  if (!find_companion("trivet-wasm").empty()) return {{"available", true}};
+  return {{"available", false}, {"reason", "the program trivet-wasm is not installed"}};
+}
+
 // Presence only: whether KVM runs guests is found out by running one.
 OrderedJson describe_isolations() {
   const bool kvm = access("/dev/kvm", R_OK | W_OK) == 0;
   return {{"native", {{"available", true}}},
           {"microvm", {{"available", false}, {"reason", "not in this build"}, {"kvm_device", kvm}}},
-          {"wasm", {{"available", false}, {"reason", "not in this build"}}}};
+          {"wasm", describe_wasm()}};
 }
 
 Result<OrderedJson> count_things(const Home& home) {
@@ -125,6 +130,7 @@ Result<std::string> describe_host(const Home& home) {
       {"programs",
        {{"trivet-monitor", companion("trivet-monitor")},
         {"trivet-oci", companion("trivet-oci")},
+        {"trivet-wasm", companion("trivet-wasm")},
         {"trivet-init", companion("trivet-init")}}},
       {"directories",
        {{"data", home.directories.data},

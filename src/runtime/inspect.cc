@@ -49,14 +49,24 @@ OrderedJson describe_storage(const monitor::Record& record) {
             {"WorkDir", record.overlay->work_directory}}}};
 }
 
+OrderedJson describe_wasm(const monitor::WasmStatus& wasm) {
+  return {{"CodeWasCached", wasm.code_was_cached},
+          {"Outcome", wasm.outcome},
+          {"Message", wasm.message},
+          {"FuelUsed", wasm.fuel_used},
+          {"MemoryBytes", wasm.memory_bytes}};
+}
+
 OrderedJson describe_own(const Home& home, const Observed& observed) {
   const monitor::Record& record = observed.record;
-  return {{"Isolation", record.isolation},
-          {"MonitorPid", observed.monitor_alive ? observed.status.monitor.pid : 0},
-          {"StoppedByUser", observed.status.stopped_by_user},
-          {"Directory", home.directories.container(record.id)},
-          {"RuntimeDirectory", home.directories.runtime(record.id)},
-          {"EngineState", fmt::format("{}/{}", home.directories.engine(), record.id)}};
+  OrderedJson own = {{"Isolation", record.isolation},
+                     {"MonitorPid", observed.monitor_alive ? observed.status.monitor.pid : 0},
+                     {"StoppedByUser", observed.status.stopped_by_user},
+                     {"Directory", home.directories.container(record.id)},
+                     {"RuntimeDirectory", home.directories.runtime(record.id)},
+                     {"EngineState", fmt::format("{}/{}", home.directories.engine(), record.id)}};
+  if (observed.status.wasm) own["Wasm"] = describe_wasm(*observed.status.wasm);
+  return own;
 }
 
 void add_paths(const Home& home, const monitor::Record& record, OrderedJson& document) {

@@ -113,6 +113,7 @@ Result<> plan_record(const PlanInput& input, const net::Network& network, Plan& 
   record.image = options.image.empty() ? options.rootfs : options.image;
   record.image_id = input.root.image_id;
   record.command = plan.spec.process->args;
+  if (options.isolation == "wasm") record.isolation = options.isolation;
   record.labels = input.root.labels;
   for (const auto& [name, value] : options.labels) record.labels[name] = value;
   record.network = network.mode;
@@ -144,13 +145,11 @@ void plan_network_files(const PlanInput& input, const std::string& hostname, Pla
 }  // namespace
 
 Result<> check_isolation(const std::string& name) {
-  if (name.empty() || name == "native") return {};
-  if (name == "microvm" || name == "wasm") {
-    return fail(ErrorCode::kUnsupported, "isolation \"{}\" is not available in this build", name);
-  }
+  const std::vector<std::string> known{"auto", "native", "microvm", "wasm"};
+  if (name.empty() || std::ranges::find(known, name) != known.end()) return {};
   Error unknown(ErrorCode::kInvalidArgument,
-                fmt::format("unknown isolation \"{}\": known are native, microvm and wasm", name));
-  const std::string nearest = nearest_name(name, {"native", "microvm", "wasm"});
+                fmt::format("unknown isolation \"{}\": known are {}", name, join(known, ", ")));
+  const std::string nearest = nearest_name(name, known);
   if (nearest.empty()) return std::unexpected(std::move(unknown));
   return std::unexpected(std::move(unknown).hint(fmt::format("did you mean \"{}\"?", nearest)));
 }
@@ -163,6 +162,9 @@ Result<Plan> plan_container(const PlanInput& input) {
   oci::Linux& target = plan.spec.linux_config.emplace();
   plan.spec.process = TRY(plan_process(input, hostname));
   plan.spec.annotations = input.root.defaults.annotations;
+  // An image has no say in its own isolation and limits.
+  std::erase_if(plan.spec.annotations,
+                [](const auto& entry) { return entry.first.starts_with("dev.trivet."); });
   for (const auto& [name, value] : input.options.annotations) plan.spec.annotations[name] = value;
   plan_root(input, plan);
   TRY(plan_namespaces(input, network, plan));

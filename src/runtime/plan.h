@@ -42,6 +42,7 @@ struct RootFacts {
   std::vector<std::string> layers;            // lower directories, topmost first
   oci::User user;
   std::string home = "/";  // of the user
+  bool is_wasm = false;    // the image says so
 };
 
 struct Identity {
@@ -97,8 +98,7 @@ struct PlanInput {
 // option.
 Result<Plan> plan_container(const PlanInput& input);
 
-// "", "native", … : kUnsupported for isolations that this build does not have, kInvalidArgument
-// with the known names otherwise.
+// "", "native", … : kInvalidArgument with the known names otherwise.
 Result<> check_isolation(const std::string& name);
 
 // --- the parts of a plan

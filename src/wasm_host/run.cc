@@ -12,6 +12,8 @@
 #include <thread>
 #include <unistd.h>
 
+#include "base/fs.h"
+#include "base/text.h"
 #include "payload/wasm/report.h"
 #include "wasm_host/engine.h"
 #include "wasm_host/invoke.h"
@@ -88,43 +90,62 @@ void start_timer(std::chrono::milliseconds timeout) {
 struct Ending {
   int exit_code = 0;
   Outcome outcome = Outcome::kExited;
-  std::string why;  // empty when it ended by itself
+  std::string why;        // empty when it ended by itself
+  std::string backtrace;  // further lines for stderr
 };
 
 Ending not_executable(std::string why) {
   return {.exit_code = wasm::kExitNotExecutable, .outcome = Outcome::kTrap, .why = std::move(why)};
 }
 
-std::string first_paragraph(std::string text) {
-  text.resize(std::min(text.find("\nnote:"), text.size()));
-  return text;
+Ending out_of_fuel() {
+  return {.exit_code = wasm::kExitOutOfFuel, .outcome = Outcome::kOutOfFuel, .why = "out of fuel"};
+}
+
+// Wasmtime tells the frames first and the cause at the end; people look for the cause.
+Ending trapped(const std::string& text) {
+  constexpr std::string_view kCause = "wasm trap: ";
+  constexpr std::string_view kFrames = "wasm backtrace:\n";
+  constexpr size_t kMaxFrames = 8;
+  const size_t cause = text.rfind(kCause);
+  Ending ending{.exit_code = wasm::kExitTrap, .outcome = Outcome::kTrap};
+  if (cause == std::string::npos) {
+    ending.why = fmt::format("trap: {}", trim(text));
+    return ending;
+  }
+  const std::string_view words = std::string_view(text).substr(cause + kCause.size());
+  ending.why = fmt::format("trap: {}", trim(words.substr(0, words.find('\n'))));
+  const size_t frames = text.find(kFrames);
+  if (frames == std::string::npos) return ending;
+  size_t shown = 0;
+  for (const std::string& line :
+       split(std::string_view(text).substr(frames + kFrames.size()), '\n')) {
+    if (trim(line).empty() || ++shown > kMaxFrames) break;
+    ending.backtrace += fmt::format("  {}\n", trim(line));
+  }
+  return ending;
 }
 
 Ending from_error(const wasmtime::Error& error) {
   if (const auto status = error.i32_exit()) return {.exit_code = *status};
   const std::string text = error.message();
   // A component's traps come without their code.
-  if (text.find("all fuel consumed") != std::string::npos) {
-    return {
-        .exit_code = wasm::kExitOutOfFuel, .outcome = Outcome::kOutOfFuel, .why = "out of fuel"};
-  }
+  if (text.find("all fuel consumed") != std::string::npos) return out_of_fuel();
   if (text.find("exceeds memory limit") != std::string::npos) {
     return {.exit_code = wasm::kExitOutOfMemory,
             .outcome = Outcome::kOutOfMemory,
             .why = "out of memory: " + text};
   }
-  if (text.find("unknown import") != std::string::npos)
-    return not_executable(first_paragraph(text));
-  return {.exit_code = wasm::kExitTrap, .outcome = Outcome::kTrap, .why = "trap: " + text};
+  if (text.find("unknown import") != std::string::npos ||
+      text.find("matching implementation was not found") != std::string::npos) {
+    return not_executable(text);
+  }
+  return trapped(text);
 }
 
 Ending from_trap(const wasmtime::Trap& trap) {
-  if (trap.code() == WASMTIME_TRAP_CODE_OUT_OF_FUEL) {
-    return {
-        .exit_code = wasm::kExitOutOfFuel, .outcome = Outcome::kOutOfFuel, .why = "out of fuel"};
-  }
-  return {
-      .exit_code = wasm::kExitTrap, .outcome = Outcome::kTrap, .why = "trap: " + trap.message()};
+  if (trap.code() == WASMTIME_TRAP_CODE_OUT_OF_FUEL) return out_of_fuel();
+  return trapped(trap.message());
 }
 
 Ending from_failure(const wasmtime::TrapError& failure) {
@@ -323,8 +344,12 @@ int run_job(const wasm::Job& job, const Program& program) {
   open_report(job.report);
   install_signal_handlers();
   start_timer(job.limits.timeout);
-  const Ending ending = Host(job, program).run();
-  if (!ending.why.empty()) complain(ending.why);
+  Host host(job, program);  // lives as long as the process, which needs no unmapping
+  const Ending ending = host.run();
+  if (!ending.why.empty()) {
+    complain(ending.why);
+    (void)write_all(STDERR_FILENO, ending.backtrace, "stderr");
+  }
   report_outcome(ending.outcome, ending.why);
   _exit(ending.exit_code & 0xFF);
 }

@@ -55,11 +55,12 @@ const oci::Mount* covering_mount(const std::vector<oci::Mount>& mounts, const st
   return covering;
 }
 
-Result<UniqueFd> open_candidate(int root, const std::vector<oci::Mount>& mounts,
+constexpr int kFlags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
+
+Result<UniqueFd> open_candidate(const OpenInRoot& open, const std::vector<oci::Mount>& mounts,
                                 const std::string& path) {
-  constexpr int kFlags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
   const oci::Mount* mount = covering_mount(mounts, path);
-  if (mount == nullptr) return open_in_root(root, path, kFlags);
+  if (mount == nullptr) return open(path);
   if (!is_bind(*mount)) return fail(ErrorCode::kNotFound, "\"{}\" is on a new file system", path);
   const std::string destination = normalize(mount->destination);
   if (path == destination) return open_file(mount->source, kFlags);
@@ -125,10 +126,14 @@ std::vector<std::string> candidate_paths(const oci::Process& process) {
   return paths;
 }
 
-std::optional<ModuleFile> find_module(int root, const std::vector<oci::Mount>& mounts,
+OpenInRoot open_below(int root_fd) {
+  return [root_fd](const std::string& path) { return open_in_root(root_fd, path, kFlags); };
+}
+
+std::optional<ModuleFile> find_module(const OpenInRoot& open, const std::vector<oci::Mount>& mounts,
                                       const oci::Process& process) {
   for (std::string& path : candidate_paths(process)) {
-    auto fd = open_candidate(root, mounts, path);
+    auto fd = open_candidate(open, mounts, path);
     if (!fd || !is_regular(fd->get())) continue;
     const Format format = detect_format(fd->get(), path);
     return ModuleFile{.fd = std::move(*fd), .path = std::move(path), .format = format};

@@ -2,6 +2,7 @@
 // is there.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,16 +23,17 @@ struct ModuleFile {
 };
 
 // A root to look into: a directory, or layers that are put together for the purpose.
-struct RootView {
-  UniqueFd fd;
-};
 Result<UniqueFd> open_root(const std::string& directory);
 // A detached, read-only mount of the layers.
 Result<UniqueFd> open_root(const container::OverlayRoot& overlay);
 
-// What is at `root` and, through bind mounts, at their sources. Symlinks are resolved within each
+// Opens a path of the root file system for reading; nothing outside is ever opened.
+using OpenInRoot = std::function<Result<UniqueFd>(const std::string& path)>;
+[[nodiscard]] OpenInRoot open_below(int root_fd);
+
+// Looks into the root and, through bind mounts, at their sources. Symlinks are resolved within each
 // of them. Nothing: there is no such regular file, or it can't be read.
-std::optional<ModuleFile> find_module(int root, const std::vector<oci::Mount>& mounts,
+std::optional<ModuleFile> find_module(const OpenInRoot& open, const std::vector<oci::Mount>& mounts,
                                       const oci::Process& process);
 
 // By the first bytes; text by the name as well, since anything may start with "(".

@@ -1,0 +1,26 @@
+// A Wasm module as a layer, and as an image of its own.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "image/store.h"
+
+namespace trivet::image {
+
+// Beside a layer's diff: the place for the compiled code of its modules, made when it has any. It
+// goes with the layer.
+inline constexpr const char* kCodeDirectory = "wasm";
+Result<> make_code_directory(int layer_fd);
+
+// Whether this is how a module's file begins.
+[[nodiscard]] bool is_wasm(std::string_view first_bytes);
+
+// Puts a module, as it is, into the root of a file system.
+Result<> copy_module(int blob_fd, int root_fd, uint64_t limit);
+
+// The image of one module's file, WebAssembly or its text format, with platform wasi/wasm: the file
+// in the root under its own name, which is the entrypoint. One that is there already is taken.
+Result<Image> import_module(const Store& store, const std::string& path);
+
+}  // namespace trivet::image

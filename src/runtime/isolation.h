@@ -1,0 +1,19 @@
+// Which isolation a container of `trivet run` gets, and what that changes in its options.
+#pragma once
+
+#include "base/result.h"
+#include "payload/choose.h"
+#include "runtime/plan.h"
+
+namespace trivet::runtime {
+
+// As payload::choose(); where nobody asks, the image's platform and media types decide, then the
+// first bytes of the program.
+Result<payload::Isolation> choose_isolation(const RunOptions& options, const RootFacts& root,
+                                            const Plan& plan);
+
+// The options as a Wasm container has them: trivet-wasm is an init itself, and fuel is counted
+// unless that is switched off.
+[[nodiscard]] RunOptions wasm_options(RunOptions options);
+
+}  // namespace trivet::runtime

@@ -27,6 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 import harness  # noqa: E402  (found by the line above)
+import wasm  # noqa: E402
 
 BIN_DIR = harness.BIN_DIR
 WARM_UP = 3
@@ -291,6 +292,17 @@ def against_podman(runtime: str, *options: str) -> Callable:
     return make
 
 
+def oci_wasm(make_pair: Callable) -> Callable:
+    program = os.environ.get("TRIVET_BENCH_SUBJECT", str(BIN_DIR / "trivet-oci"))
+    return lambda workspace: make_pair(workspace, program, make_config)
+
+
+def trivet_wasm(workspace: Workspace):
+    base = workspace.folder / "trivet"
+    base.mkdir()
+    return wasm.hello_image(workspace, harness.Trivet(base))
+
+
 RUN = "run a static true: five namespaces, the usual mounts, no seccomp"
 ROWS = [
     Row("oci-run/crun", "trivet-oci", "crun", RUN, against("crun", "run")),
@@ -321,6 +333,16 @@ ROWS = [
     Row("run-network/podman", "trivet", "podman with crun",
         "trivet with its default network (pasta), podman still with --network none",
         against_podman("crun")),
+    Row("wasm-oci-run/wasmtime", "trivet-oci", "wasmtime",
+        "a module that says hello, compiled before, in a container; wasmtime without one",
+        oci_wasm(wasm.hello), boxed=False),
+    Row("wasm-run/wasmtime", "trivet", "wasmtime", "the same by trivet run --network none",
+        trivet_wasm, boxed=False),
+    Row("wasm-compute/wasmtime", "trivet-oci", "wasmtime", "a module that computes for a while",
+        oci_wasm(wasm.compute), boxed=False),
+    Row("wasm-large/compile", "trivet-oci", "wasmtime",
+        "a module of 10 MB from the cache; wasmtime compiles it at every start, as crun does",
+        oci_wasm(wasm.large), boxed=False),
 ]
 
 

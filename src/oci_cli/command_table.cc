@@ -47,6 +47,7 @@ std::vector<OptionSpec> exec_options() {
           {"preserve-fds", 0, "N", "pass 3 … 3+N-1 to the process"},
           {"pidfd-socket", 0, "PATH", "where a pidfd of the process is sent"},
           {"cgroup", 0, "PATH", "below the container's cgroup"},
+          {"invoke", 0, "FUNCTION", "WebAssembly: call this exported function"},
           {"ignore-paused", 0, nullptr, "accepted for compatibility"},
           {"help", 'h', nullptr, "this text"}};
 }

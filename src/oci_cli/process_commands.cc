@@ -115,8 +115,8 @@ Result<int> command_exec(const Globals& globals, const Arguments& arguments) {
   ExecOptions options;
   options.process = TRY(exec_process(container, arguments));
   if (arguments.has("tty")) options.process.terminal = true;
-  const auto payload =
-      TRY(payload::prepare_exec(container, options.process, wasm_cache_directory()));
+  const auto payload = TRY(payload::prepare_exec(container, options.process, wasm_cache_directory(),
+                                                 arguments.get("invoke")));
   if (payload) {
     options.process = payload->process;
     options.program = &payload->program;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/paths.h"
 #include "base/text.h"
 #include "container/container.h"
 #include "container/mount_options.h"
@@ -146,7 +147,9 @@ Result<int> command_features(const Globals& /*globals*/, const Arguments& /*argu
                     "startContainer", "poststart",     "poststop"};
   features.mount_options = container::known_mount_options();
   features.linux_features = linux_features();
-  features.annotations = {{"dev.trivet.version", TRIVET_VERSION}};
+  const bool has_wasm = !find_companion("trivet-wasm").empty();
+  features.annotations = {{"dev.trivet.version", TRIVET_VERSION},
+                          {"dev.trivet.isolations", has_wasm ? "native,wasm" : "native"}};
   TRY(write_all(STDOUT_FILENO, oci::print_features(features) + "\n", "stdout"));
   return 0;
 }

@@ -152,6 +152,9 @@ class Container {
   Result<> pause();
   Result<> resume();
   Result<> update(const oci::Resources& resources);
+  // The container's share of cache and memory bandwidth, L3 and MB lines as linux.intelRdt has
+  // them; an empty one stays. One that was made without intelRdt joins a group of its own now.
+  Result<> update_rdt(const std::string& l3_cache_schema, const std::string& mem_bw_schema);
   Result<Started> exec(const ExecOptions& options) const;
   Result<std::vector<pid_t>> processes() const;
   Result<cgroup::Stats> stats() const;

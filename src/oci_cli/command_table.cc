@@ -68,9 +68,13 @@ std::vector<OptionSpec> update_options() {
           {"kernel-memory", 0, "BYTES", "accepted for compatibility; no effect on current kernels"},
           {"kernel-memory-tcp", 0, "BYTES", "TCP buffer limit (cgroup v1)"},
           {"pids-limit", 0, "N", "number of tasks"},
+          {"l3-cache-schema", 0, "SCHEMA", "share of the L3 cache, as \"L3:0=f;1=f\" (Intel RDT)"},
+          {"mem-bw-schema", 0, "SCHEMA", "share of the memory bandwidth, as \"MB:0=70;1=20\""},
           {"help", 'h', nullptr, "this text"}};
 }
 
+const OptionSpec kRegex{"regex", 'r', nullptr,
+                        "ID is a regular expression: every container that it matches"};
 const OptionSpec kHelp{"help", 'h', nullptr, "this text"};
 
 }  // namespace
@@ -102,13 +106,14 @@ const std::vector<CommandSpec>& commands() {
        1,
        2,
        "send a signal, TERM by default",
-       {{"all", 'a', nullptr, "to every process of the container"}, kHelp}},
+       {{"all", 'a', nullptr, "to every process of the container"}, kRegex, kHelp}},
       {"delete",
        "ID",
        1,
        1,
        "remove a stopped container",
        {{"force", 'f', nullptr, "also a running one, which is killed; a missing one is fine"},
+        kRegex,
         kHelp}},
       {"exec", "ID COMMAND [ARG…]", 1, kAny, "run a further process in a container",
        exec_options()},

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "container/container.h"
 #include "oci_cli/commands.h"
+#include "oci_cli/selection.h"
 
 namespace trivet::oci_cli {
 
@@ -63,7 +64,7 @@ Result<CreateOptions> create_options(const Globals& globals, const Arguments& ar
   options.cgroup_driver = globals.cgroup_driver;
   options.seccomp_cache = default_state_dir() + "/seccomp";
   options.on_warning = [&globals](const std::string& text) {
-    write_log(globals.log, "warning", text);
+    if (globals.log.warnings) write_log(globals.log, "warning", text);
   };
   return options;
 }
@@ -126,8 +127,8 @@ Error in_create(Error error, const std::string& id) {
   return std::move(error).in(fmt::format("cannot create container \"{}\"", id));
 }
 
-Result<Container> load(const Globals& globals, const Arguments& arguments) {
-  Container container = TRY(Container::load(globals.root, arguments.operands()[0]));
+Result<Container> load(const Globals& globals, const std::string& id) {
+  Container container = TRY(Container::load(globals.root, id));
   container.on_warning([&globals](const std::string& text) { report_warning(globals.log, text); });
   return container;
 }
@@ -199,46 +200,46 @@ Result<int> command_run(const Globals& globals, const Arguments& arguments) {
 }
 
 Result<int> command_start(const Globals& globals, const Arguments& arguments) {
-  Container container = TRY(load(globals, arguments));
+  Container container = TRY(load(globals, arguments.operands()[0]));
   TRY_IN(container.start(), "cannot start container \"{}\"", container.id());
   return 0;
 }
 
 Result<int> command_state(const Globals& globals, const Arguments& arguments) {
-  const Container container = TRY(load(globals, arguments));
+  const Container container = TRY(load(globals, arguments.operands()[0]));
   TRY(write_all(STDOUT_FILENO, oci::print_state(container.state()) + "\n", "stdout"));
   return 0;
 }
 
 Result<int> command_kill(const Globals& globals, const Arguments& arguments) {
-  Container container = TRY(load(globals, arguments));
   const auto& operands = arguments.operands();
   const int signal = TRY(parse_signal(operands.size() > 1 ? operands[1] : "TERM"));
-  TRY(arguments.has("all") ? container.kill_all(signal) : container.kill(signal));
+  TRY(act_on_selected(globals, arguments, [&](const std::string& id) -> Result<> {
+    Container container = TRY(load(globals, id));
+    return arguments.has("all") ? container.kill_all(signal) : container.kill(signal);
+  }));
   return 0;
 }
 
 Result<int> command_delete(const Globals& globals, const Arguments& arguments) {
   const bool force = arguments.has("force");
-  auto container = load(globals, arguments);
-  if (!container) {
+  TRY(act_on_selected(globals, arguments, [&](const std::string& id) -> Result<> {
+    auto container = load(globals, id);
+    if (container) return container->remove(force ? Container::Force::kYes : Container::Force::kNo);
     if (!force) return std::unexpected(std::move(container).error());
-    TRY(Container::force_remove(globals.root,
-                                arguments.operands()[0]));  // what a crash left, if anything
-    return 0;
-  }
-  TRY(container->remove(force ? Container::Force::kYes : Container::Force::kNo));
+    return Container::force_remove(globals.root, id);  // what a crash left, if anything
+  }));
   return 0;
 }
 
 Result<int> command_pause(const Globals& globals, const Arguments& arguments) {
-  Container container = TRY(load(globals, arguments));
+  Container container = TRY(load(globals, arguments.operands()[0]));
   TRY(container.pause());
   return 0;
 }
 
 Result<int> command_resume(const Globals& globals, const Arguments& arguments) {
-  Container container = TRY(load(globals, arguments));
+  Container container = TRY(load(globals, arguments.operands()[0]));
   TRY(container.resume());
   return 0;
 }

@@ -32,6 +32,21 @@ Handler find_handler(std::string_view name) {
   return nullptr;
 }
 
+// As asked for; else all but a JSON log, see LogTarget.
+Result<bool> takes_warnings(const Arguments& arguments, bool json) {
+  if (arguments.has("debug")) return true;
+  if (!arguments.has("log-level")) return !json;
+  const std::string level = arguments.get("log-level");
+  for (const char* known : {"trace", "debug", "info", "warning", "warn"}) {
+    if (level == known) return true;
+  }
+  for (const char* known : {"error", "fatal", "panic"}) {
+    if (level == known) return false;
+  }
+  return fail(ErrorCode::kInvalidArgument,
+              "--log-level: \"{}\" is none of debug, info, warning and error", level);
+}
+
 Result<Globals> read_globals(const Arguments& arguments) {
   Globals globals;
   globals.root = arguments.get("root", default_state_dir() + "/oci-cli");
@@ -43,6 +58,7 @@ Result<Globals> read_globals(const Arguments& arguments) {
                 format);
   }
   globals.log.json = format == "json";
+  globals.log.warnings = TRY(takes_warnings(arguments, globals.log.json));
   const std::string manager =
       arguments.get("cgroup-manager", arguments.has("systemd-cgroup") ? "systemd" : "cgroupfs");
   globals.cgroup_driver = TRY_IN(cgroup::parse_driver(manager), "--cgroup-manager");

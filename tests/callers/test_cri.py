@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import subprocess
 
 import pytest
 
@@ -338,6 +339,21 @@ def test_mounts(cri):
         {"container_path": "/r", "host_path": str(folder), "readonly": True}])
     assert shown.split("\n")[0] == "bound" and "refused" in shown
     assert (folder / "y").exists()
+
+
+def test_a_volume_whose_mounts_reach_both_sides(cri):
+    folder = cri.base / "both"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "here", folder], check=True)
+    subprocess.run(["mount", "--make-shared", folder], check=True)
+    security_context = {"privileged": True, "capabilities": {"drop_capabilities": ["SYS_RESOURCE"]}}
+    pod = cri.pod(linux={"security_context": {"privileged": True}})
+    container = pod.start("sh", "-c", "mkdir /v/x; mount -t tmpfs x /v/x; touch /v/x/file; sleep 100",
+                          linux=alone(**security_context),
+                          mounts=[{"container_path": "/v", "host_path": str(folder), "propagation": 2}])
+    harness.wait_for((folder / "x/file").exists, what="the container's mount on the host")
+    subprocess.run(["mount", "-t", "tmpfs", "y", folder / "x"], check=True)
+    assert "tmpfs" in cri.out("exec", "--sync", container, "grep", "^y /v/x", "/proc/mounts")
 
 
 def test_environment_directory_and_devices(cri):

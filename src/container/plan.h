@@ -100,6 +100,7 @@ struct ProcessPlan {
   std::vector<sock_filter> seccomp;
   uint32_t seccomp_flags = 0;
   bool seccomp_listener = false;
+  bool sends_by_sendmmsg = false;  // since the filter asks the listener about sendmsg(2)
   uint32_t preserve_fds = 0;
 };
 

@@ -75,8 +75,8 @@ bool has_slash(const char* text) {
   return false;
 }
 
-// With a listener, whoever starts us passes it on before the program runs; sendmsg(2) and read(2)
-// of this exchange can't be among what the listener is asked about.
+// With a listener, whoever starts us passes it on before the program runs. Only the call that sends
+// it to them can't be among what the listener is asked about.
 Outcome install_filter(Context& context) {
   struct {
     uint16_t count;

@@ -73,10 +73,6 @@ Result<Container> Creation::run() {
 }
 
 Result<> Creation::steps() {
-  struct NamedStep {
-    const char* name;
-    Result<> (Creation::*run)();
-  };
   constexpr auto kSteps = std::to_array<NamedStep>({
       {"check the configuration", &Creation::check},
       {"claim the id", &Creation::claim},
@@ -90,8 +86,20 @@ Result<> Creation::steps() {
       {"wait for the init", &Creation::follow},
       {"publish the state", &Creation::publish},
   });
+  constexpr auto kRestoreSteps = std::to_array<NamedStep>({
+      {"check the configuration", &Creation::check},
+      {"claim the id", &Creation::claim},
+      {"make the cgroup", &Creation::make_cgroup},
+      {"plan", &Creation::make_plans},
+      {"restore the init", &Creation::restore_init},
+      {"publish the state", &Creation::publish},
+  });
+  return image_ == nullptr ? run_steps(kSteps) : run_steps(kRestoreSteps);
+}
+
+Result<> Creation::run_steps(std::span<const NamedStep> steps) {
   using Clock = std::chrono::steady_clock;
-  for (const NamedStep& step : kSteps) {
+  for (const NamedStep& step : steps) {
     const Clock::time_point begin = options_.timing != nullptr ? Clock::now() : Clock::time_point{};
     TRY((this->*step.run)());
     if (options_.timing == nullptr) continue;
@@ -458,7 +466,8 @@ Result<> Creation::publish() {
     TRY(replace_file(AT_FDCWD, options_.pid_file, fmt::format("{}", init_.pid), 0644));
   }
   TRY(send_pidfd(options_.pidfd_socket, init_.pidfd.get()));
-  if (options_.start_by == CreateOptions::StartBy::kCreator) return {};
+  // A restored one runs already.
+  if (options_.start_by == CreateOptions::StartBy::kCreator || image_ != nullptr) return {};
   return send_keep(sync_.parent.get());
 }
 

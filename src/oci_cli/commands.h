@@ -32,6 +32,8 @@ Result<int> command_resume(const Globals& globals, const Arguments& arguments);
 Result<int> command_update(const Globals& globals, const Arguments& arguments);
 Result<int> command_events(const Globals& globals, const Arguments& arguments);
 Result<int> command_features(const Globals& globals, const Arguments& arguments);
+Result<int> command_checkpoint(const Globals& globals, const Arguments& arguments);
+Result<int> command_restore(const Globals& globals, const Arguments& arguments);
 Result<int> command_spec(const Globals& globals, const Arguments& arguments);
 
 // Passes the caller's signals on to the process of `pidfd` and waits for its end; with `console` (a

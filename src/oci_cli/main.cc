@@ -20,11 +20,23 @@ Handler find_handler(std::string_view name) {
     Handler handler;
   };
   static constexpr Entry kHandlers[] = {
-      {"create", command_create}, {"start", command_start},   {"run", command_run},
-      {"state", command_state},   {"kill", command_kill},     {"delete", command_delete},
-      {"exec", command_exec},     {"list", command_list},     {"ps", command_ps},
-      {"pause", command_pause},   {"resume", command_resume}, {"update", command_update},
-      {"events", command_events}, {"spec", command_spec},     {"features", command_features},
+      {"create", command_create},
+      {"start", command_start},
+      {"run", command_run},
+      {"state", command_state},
+      {"kill", command_kill},
+      {"delete", command_delete},
+      {"exec", command_exec},
+      {"list", command_list},
+      {"ps", command_ps},
+      {"pause", command_pause},
+      {"resume", command_resume},
+      {"update", command_update},
+      {"events", command_events},
+      {"spec", command_spec},
+      {"features", command_features},
+      {"checkpoint", command_checkpoint},
+      {"restore", command_restore},
   };
   for (const Entry& entry : kHandlers) {
     if (entry.name == name) return entry.handler;

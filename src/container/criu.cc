@@ -174,10 +174,9 @@ const char* verb(RequestType type) {
 
 Error refused(RequestType type, const Answer& answer, const std::string& log) {
   std::string text = fmt::format("criu could not {} it", verb(type));
-  if (!answer.error_text.empty()) text += ": " + answer.error_text;
-  if (const auto lines = read_file(log)) {
-    if (const std::string errors = errors_of_log(*lines); !errors.empty()) text += ": " + errors;
-  }
+  const std::string errors = errors_of_log(read_file(log).value_or(""));
+  const std::string_view why = errors.empty() ? trim(answer.error_text) : std::string_view(errors);
+  if (!why.empty()) text += fmt::format(": {}", why);
   Error error = answer.error_number != 0 ? Error::from_errno(answer.error_number, text)
                                          : Error(ErrorCode::kSystem, text);
   return std::move(error).hint(fmt::format("criu's log is \"{}\"", log));
@@ -204,11 +203,13 @@ Result<Answer> run(RequestType type, const Options& options, const Surroundings&
 
 std::string errors_of_log(std::string_view log) {
   constexpr size_t kShown = 3;
+  // It tries, and goes on when it may not (CAP_SYS_RESOURCE).
+  constexpr const char* kHarmless = "Can't setup RLIMIT_NOFILE for self";
   std::vector<std::string> found;
   for (const std::string& line : split(log, '\n')) {
     // "(00.012345) 42: Error (criu/mount.c:680): mnt: …"
     const size_t mark = line.find("Error (");
-    if (mark == std::string::npos) continue;
+    if (mark == std::string::npos || line.find(kHarmless) != std::string::npos) continue;
     const size_t words = line.find("): ", mark);
     found.push_back(words == std::string::npos ? line.substr(mark) : line.substr(words + 3));
   }

@@ -36,7 +36,7 @@ using OnNotify = std::function<Result<>(const Answer& notification, UniqueFd rec
 Result<Answer> run(RequestType type, const Options& options, const Surroundings& surroundings,
                    const std::string& log_directory, const OnNotify& on_notify);
 
-// The last lines of criu's log that tell of errors, in one line.
+// The first errors of criu's log, in one line.
 [[nodiscard]] std::string errors_of_log(std::string_view log);
 
 }  // namespace trivet::criu

@@ -181,6 +181,10 @@ Result<cgroup::Stats> Container::stats() const {
 }
 
 Result<> Container::start(Timing* timing) {
+  // Only now is it required (runtime-spec: config.md, process).
+  if (!record_.has_process) {
+    return fail(ErrorCode::kInvalidArgument, "config.json: \"process\" is missing");
+  }
   if (!start_socket_) {
     const Status now = status();
     if (now != Status::kCreated) {

@@ -180,6 +180,7 @@ class Container {
     std::optional<cgroup::Paths> cgroup_paths;  // nothing: disabled
     std::map<std::string, std::string> annotations;
     bool has_hooks = false;
+    bool has_process = true;                  // otherwise it can't be started
     std::vector<std::string> resctrl_groups;  // made for it
     uint64_t root_mount = 0;  // of the root in our own mount namespace; 0: it has one of its own
   };

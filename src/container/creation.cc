@@ -68,7 +68,7 @@ Result<Container> Creation::run() {
   container.init_pidfd_ = std::move(init_.pidfd);
   container.console_ = std::move(console_);
   container.start_socket_ = std::move(sync_.parent);
-  container.program_ = spec_.process->args.front();
+  if (spec_.process) container.program_ = spec_.process->args.front();
   return container;
 }
 
@@ -131,6 +131,7 @@ Result<> Creation::claim() {
   record_.created = std::chrono::system_clock::now();
   record_.annotations = spec_.annotations;
   record_.has_hooks = !spec_.hooks.empty();
+  record_.has_process = spec_.process.has_value();
   record_.cgroup_driver = options_.cgroup_driver;
   const std::string config =
       options_.config_json.empty() ? oci::print_spec(spec_) : std::string(options_.config_json);
@@ -179,7 +180,11 @@ Result<> Creation::make_plans() {
   }
   root_ = TRY(plan_root(spec_, inputs));
   std::vector<std::string> warnings;
-  process_ = TRY(plan_process(*spec_.process, powers_in(*spec_.linux_config), warnings));
+  if (!spec_.linux_config->mount_label.empty() && !has_selinux()) {
+    warnings.push_back("linux.mountLabel has no effect: SELinux is not enabled on this host");
+  }
+  const oci::Process process = spec_.process.value_or(oci::Process{.cwd = "/"});
+  process_ = TRY(plan_process(process, powers_in(*spec_.linux_config), warnings));
   if (options_.on_warning) {
     for (const std::string& warning : warnings) options_.on_warning(warning);
   }

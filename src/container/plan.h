@@ -120,6 +120,10 @@ struct NamespacePlan {
       sysctls;  // path below /proc ("sys/net/…"), value
 };
 
+// Whether this host has SELinux. Without it linux.mountLabel means nothing, and keeps nobody from
+// anything: a label of files is no confinement of a process.
+[[nodiscard]] bool has_selinux();
+
 // Refuses, naming the field, what this engine can't do.
 Result<> check_supported(const oci::Spec& spec);
 

@@ -5,42 +5,27 @@ runc 1.1 and 1.3 do less: they fail where 0, 1 or 2 of the init is a file of the
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import pathlib
-import shutil
 import socket
 import subprocess
 
 import pytest
 
 import harness
-import runtime_tools
 
 pytestmark = [pytest.mark.root, pytest.mark.cgroup]
 
 COUNTER = "i=0; while :; do i=$((i+1)); echo $i > /dev/shm/count; echo tick $i; sleep 0.05; done"
 
 
-@functools.cache
-def criu_directory() -> pathlib.Path | None:
-    """Where a criu is that works on this kernel: the host's, or the one of scripts/setup-criu."""
-    fetched = subprocess.run([runtime_tools.ROOT / "scripts/setup-criu", "--print-directory"],
-                             stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    for program in (shutil.which("criu"), f"{fetched}/bin/criu"):
-        if program and os.access(program, os.X_OK) and \
-                subprocess.run([program, "check"], capture_output=True, check=False).returncode == 0:
-            return pathlib.Path(program).parent
-    return None
-
-
 @pytest.fixture(autouse=True)
 def criu(monkeypatch):
-    if criu_directory() is None:
+    if harness.criu_directory() is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(
             "needs a criu that works on this kernel: scripts/setup-criu fetches one")
-    monkeypatch.setenv("PATH", f"{criu_directory()}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{harness.criu_directory()}:{os.environ['PATH']}")
 
 
 @pytest.fixture

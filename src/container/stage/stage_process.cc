@@ -319,6 +319,7 @@ Outcome enter_cwd(Context& context) {
 Outcome find_program(Context& context) {
   const auto* argv = context.data(context.plan->argv);
   const char* name = reinterpret_cast<const char*>(argv[0]);
+  if (name == nullptr) return {};  // a container that can't be started
   if (has_slash(name)) {
     context.program = name;
     const long result = try_program(name);

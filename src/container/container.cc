@@ -181,10 +181,6 @@ Result<cgroup::Stats> Container::stats() const {
 }
 
 Result<> Container::start(Timing* timing) {
-  // Only now is it required (runtime-spec: config.md, process).
-  if (!record_.has_process) {
-    return fail(ErrorCode::kInvalidArgument, "config.json: \"process\" is missing");
-  }
   if (!start_socket_) {
     const Status now = status();
     if (now != Status::kCreated) {
@@ -193,6 +189,13 @@ Result<> Container::start(Timing* timing) {
     start_socket_ = TRY(connect_to_start(state_directory_));
   }
   const UniqueFd conversation = std::move(start_socket_);
+  // Only now is it required (runtime-spec: config.md, process). Like any start that fails this one
+  // ends the container.
+  if (!record_.has_process) {
+    TRY(kill(SIGKILL));
+    return std::unexpected(abandon_start(
+        Error(ErrorCode::kInvalidArgument, "config.json: \"process\" is missing")));
+  }
   oci::Spec spec;
   if (record_.has_hooks) {
     spec = TRY(load_spec());

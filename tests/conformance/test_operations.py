@@ -222,6 +222,6 @@ def test_a_container_without_a_process_is_made_but_not_started(container):
     assert container.state()["status"] == "created"
     failed = container.start(check=False)
     assert failed.returncode != 0 and "process" in failed.stderr
-    assert container.state()["status"] == "created"
+    container.wait_until("stopped")
     container.delete()
     assert not container.exists()

@@ -193,8 +193,8 @@ Result<> Container::start(Timing* timing) {
   // ends the container.
   if (!record_.has_process) {
     TRY(kill(SIGKILL));
-    return std::unexpected(abandon_start(
-        Error(ErrorCode::kInvalidArgument, "config.json: \"process\" is missing")));
+    return std::unexpected(
+        abandon_start(Error(ErrorCode::kInvalidArgument, "config.json: \"process\" is missing")));
   }
   oci::Spec spec;
   if (record_.has_hooks) {

@@ -1,4 +1,6 @@
 // checkpoint and restore.
+#include <array>
+#include <limits.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -16,11 +18,9 @@ using container::Container;
 
 Result<std::string> absolute(const std::string& path) {
   if (path.empty() || path.starts_with('/')) return path;
-  char* current = get_current_dir_name();
-  if (current == nullptr) return fail_errno("the working directory");
-  std::string result = std::string(current) + "/" + path;
-  free(current);
-  return result;
+  std::array<char, PATH_MAX> current{};
+  if (getcwd(current.data(), current.size()) == nullptr) return fail_errno("getcwd");
+  return fmt::format("{}/{}", current.data(), path);
 }
 
 Result<criu::CgroupMode> parse_cgroup_mode(const std::string& name) {

@@ -89,9 +89,8 @@ std::vector<std::string> targets(const container::RootPlan& plan) {
 
 TEST(HostMounts, AreWhatIsBoundAndWhatIsMasked) {
   container::RootPlan plan;
-  plan.mounts = {
-      {.kind = container::stage::MountKind::kFilesystem, .type = "tmpfs", .target = "/t"},
-      {.kind = container::stage::MountKind::kBind, .source = "/s", .target = "/b"}};
+  plan.mounts = {{.kind = stage::MountKind::kFilesystem, .type = "tmpfs", .target = "/t"},
+                 {.kind = stage::MountKind::kBind, .source = "/s", .target = "/b"}};
   plan.devices = {{.path = "/dev/made"}, {.path = "/dev/bound", .bind = true}};
   plan.masked_paths = {"/proc/keys"};
   EXPECT_THAT(targets(plan),
@@ -100,7 +99,7 @@ TEST(HostMounts, AreWhatIsBoundAndWhatIsMasked) {
 
 TEST(HostMounts, ThatAreIdmappedAreRefused) {
   container::RootPlan plan;
-  plan.mounts = {{.kind = container::stage::MountKind::kBind, .target = "/b"}};
+  plan.mounts = {{.kind = stage::MountKind::kBind, .target = "/b"}};
   plan.mounts[0].id_map.emplace();
   EXPECT_THAT(container::plan_host_mounts(plan).error().message(), HasSubstr("mount \"/b\""));
 }

@@ -11,6 +11,7 @@
 #include "container/creation.h"
 #include "container/criu.h"
 #include "container/hooks.h"
+#include "container/state_store.h"
 
 namespace trivet::container {
 
@@ -130,6 +131,9 @@ Result<> Creation::restore_init() {
   surroundings.bind_source = record_.rootfs;
   surroundings.bind_target = options.root;
   if (mkdir(options.root.c_str(), 0700) != 0) return fail_errno("mkdir \"{}\"", options.root);
+  // Processes that are half restored don't end with us. Whoever removes what we leave when we are
+  // killed finds them by their cgroup.
+  TRY(write_record(directory_, record_));
 
   const auto answer =
       criu::run(criu::RequestType::kRestore, options, surroundings, log_directory(*image_),

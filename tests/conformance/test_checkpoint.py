@@ -10,6 +10,7 @@ import os
 import pathlib
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -330,6 +331,20 @@ def test_a_pid_file_that_cannot_be_written_undoes_the_restore(counter, own_only)
     code, text = restore(counter, "--pid-file", "/no/such/directory/pid", check=False)
     assert code == 1 and "/no/such/directory" in text
     assert not counter.exists() and counter.leftovers() == []
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.06, 0.09, 0.12, 0.15, 0.2])
+def test_a_restore_that_is_killed_can_be_removed(counter, own_only, seconds):
+    checkpoint(counter)
+    with (counter.base / "killed").open("w") as out:
+        restorer = subprocess.Popen([counter.runtime, "restore", "--detach", "--bundle", counter.bundle,
+                                     "--image-path", image(counter), counter.name],
+                                    stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    time.sleep(seconds)
+    restorer.kill()
+    restorer.wait()
+    counter.delete("--force")
+    assert counter.leftovers() == []
 
 
 @pytest.mark.parametrize("options,words", [

@@ -68,15 +68,11 @@ Result<Container> Creation::run() {
   container.init_pidfd_ = std::move(init_.pidfd);
   container.console_ = std::move(console_);
   container.start_socket_ = std::move(sync_.parent);
-  container.program_ = spec_.process->args.front();
+  if (spec_.process) container.program_ = spec_.process->args.front();
   return container;
 }
 
 Result<> Creation::steps() {
-  struct NamedStep {
-    const char* name;
-    Result<> (Creation::*run)();
-  };
   constexpr auto kSteps = std::to_array<NamedStep>({
       {"check the configuration", &Creation::check},
       {"claim the id", &Creation::claim},
@@ -90,8 +86,20 @@ Result<> Creation::steps() {
       {"wait for the init", &Creation::follow},
       {"publish the state", &Creation::publish},
   });
+  constexpr auto kRestoreSteps = std::to_array<NamedStep>({
+      {"check the configuration", &Creation::check},
+      {"claim the id", &Creation::claim},
+      {"make the cgroup", &Creation::make_cgroup},
+      {"plan", &Creation::make_plans},
+      {"restore the init", &Creation::restore_init},
+      {"publish the state", &Creation::publish},
+  });
+  return image_ == nullptr ? run_steps(kSteps) : run_steps(kRestoreSteps);
+}
+
+Result<> Creation::run_steps(std::span<const NamedStep> steps) {
   using Clock = std::chrono::steady_clock;
-  for (const NamedStep& step : kSteps) {
+  for (const NamedStep& step : steps) {
     const Clock::time_point begin = options_.timing != nullptr ? Clock::now() : Clock::time_point{};
     TRY((this->*step.run)());
     if (options_.timing == nullptr) continue;
@@ -123,6 +131,7 @@ Result<> Creation::claim() {
   record_.created = std::chrono::system_clock::now();
   record_.annotations = spec_.annotations;
   record_.has_hooks = !spec_.hooks.empty();
+  record_.has_process = spec_.process.has_value();
   record_.cgroup_driver = options_.cgroup_driver;
   const std::string config =
       options_.config_json.empty() ? oci::print_spec(spec_) : std::string(options_.config_json);
@@ -171,7 +180,11 @@ Result<> Creation::make_plans() {
   }
   root_ = TRY(plan_root(spec_, inputs));
   std::vector<std::string> warnings;
-  process_ = TRY(plan_process(*spec_.process, powers_in(*spec_.linux_config), warnings));
+  if (!spec_.linux_config->mount_label.empty() && !has_selinux()) {
+    warnings.push_back("linux.mountLabel has no effect: SELinux is not enabled on this host");
+  }
+  const oci::Process process = spec_.process.value_or(oci::Process{.cwd = "/"});
+  process_ = TRY(plan_process(process, powers_in(*spec_.linux_config), warnings));
   if (options_.on_warning) {
     for (const std::string& warning : warnings) options_.on_warning(warning);
   }
@@ -461,7 +474,8 @@ Result<> Creation::publish() {
     TRY(replace_file(AT_FDCWD, options_.pid_file, fmt::format("{}", init_.pid), 0644));
   }
   TRY(send_pidfd(options_.pidfd_socket, init_.pidfd.get()));
-  if (options_.start_by == CreateOptions::StartBy::kCreator) return {};
+  // A restored one runs already.
+  if (options_.start_by == CreateOptions::StartBy::kCreator || image_ != nullptr) return {};
   return send_keep(sync_.parent.get());
 }
 

@@ -208,6 +208,7 @@ void encode_process(BlobWriter& blob, const ProcessPlan& process, stage::Plan& p
   if (!process.seccomp.empty()) {
     plan.flags |= stage::kHasSeccomp;
     if (process.seccomp_listener) plan.flags |= stage::kHasListener;
+    if (process.sends_by_sendmmsg) plan.flags |= stage::kSendsBySendmmsg;
     plan.seccomp_flags = process.seccomp_flags;
     std::vector<uint64_t> filter(process.seccomp.size());
     static_assert(sizeof(sock_filter) == sizeof(uint64_t));

@@ -100,6 +100,7 @@ struct ProcessPlan {
   std::vector<sock_filter> seccomp;
   uint32_t seccomp_flags = 0;
   bool seccomp_listener = false;
+  bool sends_by_sendmmsg = false;  // since the filter asks the listener about sendmsg(2)
   uint32_t preserve_fds = 0;
   int program_fd = -1;          // executed instead of what args[0] names
   std::vector<int> handed_fds;  // what it gets besides
@@ -120,6 +121,10 @@ struct NamespacePlan {
   std::vector<std::pair<std::string, std::string>>
       sysctls;  // path below /proc ("sys/net/…"), value
 };
+
+// Whether this host has SELinux. Without it linux.mountLabel means nothing, and keeps nobody from
+// anything: a label of files is no confinement of a process.
+[[nodiscard]] bool has_selinux();
 
 // Refuses, naming the field, what this engine can't do.
 Result<> check_supported(const oci::Spec& spec);

@@ -94,10 +94,11 @@ Result<> add_namespace(const oci::Namespace& entry, NamespacePlan& plan) {
 
 }  // namespace
 
+bool has_selinux() {
+  return exists("/sys/fs/selinux/status");
+}
+
 Result<> check_supported(const oci::Spec& spec) {
-  if (!spec.process) {
-    return fail(ErrorCode::kInvalidArgument, "config.json: \"process\" is missing");
-  }
   if (!spec.root) return fail(ErrorCode::kInvalidArgument, "config.json: \"root\" is missing");
   if (!spec.linux_config)
     return fail(ErrorCode::kInvalidArgument, "config.json: \"linux\" is missing");
@@ -109,11 +110,6 @@ Result<> check_supported(const oci::Spec& spec) {
   if (!config.net_devices.empty() &&
       config.find_namespace(oci::NamespaceType::kNetwork) == nullptr) {
     return fail(ErrorCode::kInvalidArgument, "linux.netDevices: needs a network namespace");
-  }
-  if (!config.mount_label.empty() && !exists("/sys/fs/selinux/status")) {
-    return fail(ErrorCode::kUnsupported,
-                "linux.mountLabel: \"{}\": SELinux is not enabled on this host",
-                config.mount_label);
   }
   if (spec.vm) return unsupported("vm");
   return {};

@@ -212,7 +212,7 @@ Result<> plan_mount(const oci::Spec& spec, const oci::Mount& mount, const RootIn
   plan.id_map = TRY(plan_id_map(spec, mount, plan));
   plan.inherit_mode = plan.kind == stage::MountKind::kFilesystem && mount.type == "tmpfs" &&
                       !has_parameter(plan.options, "mode");
-  if (takes_mount_label(plan) && !spec.linux_config->mount_label.empty()) {
+  if (takes_mount_label(plan) && !spec.linux_config->mount_label.empty() && has_selinux()) {
     plan.options.parameters.emplace_back("context", spec.linux_config->mount_label);
   }
   plans.push_back(std::move(plan));

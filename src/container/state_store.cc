@@ -79,6 +79,7 @@ std::string print_record(const Container::Record& record) {
             {"cgroupDriver", static_cast<int>(record.cgroup_driver)},
             {"annotations", record.annotations},
             {"hasHooks", record.has_hooks},
+            {"hasProcess", record.has_process},
             {"rootMount", record.root_mount}};
   if (!record.resctrl_groups.empty()) json["resctrlGroups"] = record.resctrl_groups;
   if (record.cgroup_paths) json["cgroup"] = paths_to_json(*record.cgroup_paths);
@@ -101,6 +102,7 @@ Result<Container::Record> parse_record(std::string_view text) {
   TRY(view.read("cgroupDriver", driver));
   record.cgroup_driver = static_cast<cgroup::Driver>(driver);
   TRY(view.read("hasHooks", record.has_hooks));
+  TRY(view.read("hasProcess", record.has_process));
   TRY(view.read("resctrlGroups", record.resctrl_groups));
   TRY(view.read("rootMount", record.root_mount));
   if (const auto annotations = TRY(view.find("annotations"))) {

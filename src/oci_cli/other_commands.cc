@@ -137,6 +137,10 @@ Result<int> command_list(const Globals& globals, const Arguments& arguments) {
 Result<int> command_update(const Globals& globals, const Arguments& arguments) {
   Container container = TRY(Container::load(globals.root, arguments.operands()[0]));
   const oci::Resources resources = TRY(read_resources(arguments));
+  if (arguments.has("l3-cache-schema") || arguments.has("mem-bw-schema")) {
+    TRY_IN(container.update_rdt(arguments.get("l3-cache-schema"), arguments.get("mem-bw-schema")),
+           "update container \"{}\"", container.id());
+  }
   TRY_IN(container.update(resources), "update container \"{}\"", container.id());
   return 0;
 }

@@ -49,7 +49,7 @@ Result<> add_capability(const std::string& name, oci::Process& process) {
 
 // The container's own process with the options on top, as runc does.
 Result<oci::Process> process_from_options(const oci::Spec& spec, const Arguments& arguments) {
-  oci::Process process = *spec.process;
+  oci::Process process = spec.process.value_or(oci::Process{.cwd = "/"});
   process.args.assign(arguments.operands().begin() + 1, arguments.operands().end());
   if (process.args.empty()) {
     return fail(ErrorCode::kInvalidArgument,

@@ -75,8 +75,8 @@ bool has_slash(const char* text) {
   return false;
 }
 
-// With a listener, whoever starts us passes it on before the program runs; sendmsg(2) and read(2)
-// of this exchange can't be among what the listener is asked about.
+// With a listener, whoever starts us passes it on before the program runs. Only the call that sends
+// it to them can't be among what the listener is asked about.
 Outcome install_filter(Context& context) {
   struct {
     uint16_t count;
@@ -320,6 +320,7 @@ Outcome find_program(Context& context) {
   if (context.plan->program_fd >= 0) return {};
   const auto* argv = context.data(context.plan->argv);
   const char* name = reinterpret_cast<const char*>(argv[0]);
+  if (name == nullptr) return {};  // a container that can't be started
   if (has_slash(name)) {
     context.program = name;
     const long result = try_program(name);

@@ -130,6 +130,11 @@ Result<> check_supported(const oci::Spec& spec);
 
 Result<NamespacePlan> plan_namespaces(const oci::Spec& spec);
 
+// The user on the host that a container's cgroup is handed to, so that the program can make groups
+// below its own: the one it runs as, where it has a cgroup namespace and a cgroup mount that can be
+// written (runc does the same). Nothing for root of the host and for unmapped users.
+[[nodiscard]] std::optional<uid_t> find_cgroup_owner(const oci::Spec& spec);
+
 struct RootInputs {
   std::string bundle;
   std::optional<OverlayRoot> overlay;

@@ -89,7 +89,8 @@ oci::LinuxFeatures linux_features() {
   oci::LinuxFeatures features;
   features.namespaces = {"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"};
   features.capabilities = caps::all_capabilities();
-  features.cgroup = oci::CgroupFeatures{.v1 = true, .v2 = true};
+  features.cgroup =
+      oci::CgroupFeatures{.v1 = true, .v2 = true, .systemd = true, .systemd_user = true};
   features.seccomp = oci::SeccompFeatures{.enabled = true,
                                           .actions = seccomp::known_actions(),
                                           .operators = seccomp::known_operators(),

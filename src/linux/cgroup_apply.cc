@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "linux/cgroup.h"
 #include "linux/cgroup_devices.h"
@@ -63,14 +64,6 @@ Result<> write_all_settings(std::vector<Setting> settings, const Write& write) {
     if (refused.size() == settings.size()) return failure;
     settings = std::move(refused);
   }
-}
-
-bool in_user_namespace() {
-  const auto map = read_file("/proc/self/uid_map");
-  if (!map) return false;
-  std::vector<std::string> words = split(trim(*map), ' ');
-  std::erase(words, "");
-  return words != std::vector<std::string>{"0", "0", "4294967295"};
 }
 
 Result<> apply_devices_v1(const std::string& directory, const DevicePolicy& policy) {

@@ -17,31 +17,7 @@ import pytest
 
 import harness
 
-CGROUPS = pathlib.Path("/sys/fs/cgroup")
-V2 = (CGROUPS / "cgroup.controllers").exists()
-USER = "tester"
-
-only_v2 = pytest.mark.skipif(not V2, reason="cgroup v1 has no such thing")
-
-
-def pytest_systemd_runs() -> bool:
-    return pathlib.Path("/proc/1/comm").read_text().strip() == "systemd"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _systemd():
-    if pytest_systemd_runs():
-        return
-    if os.environ.get("TRIVET_GUEST"):
-        pytest.fail("systemd is not PID 1 of this guest", pytrace=False)
-    pytest.skip("systemd is not PID 1 here: see tests/guest/guest.py --systemd")
-
-
-def output(*command: object, check: bool = True, **options) -> str:
-    done = subprocess.run([str(word) for word in command], text=True, capture_output=True,
-                          stdin=subprocess.DEVNULL, timeout=60, check=False, **options)
-    assert not check or done.returncode == 0, (command, done.returncode, done.stdout, done.stderr)
-    return done.stdout.strip()
+from guest_harness import CGROUPS, USER, V2, only_v2, output
 
 
 class Runtime:
@@ -418,20 +394,6 @@ def test_a_read_only_cgroup_mount_delegates_nothing(box):
 
 # ---------------------------------------------------------------- ordinary users
 
-@pytest.fixture(scope="session")
-def user():
-    """An account whose systemd may give away all controllers."""
-    drop_in = pathlib.Path("/run/systemd/system/user@.service.d/delegate.conf")
-    drop_in.parent.mkdir(parents=True, exist_ok=True)
-    drop_in.write_text("[Service]\nDelegate=cpu cpuset io memory pids\n")
-    output("systemctl", "daemon-reload")
-    output("useradd", "--create-home", "--uid", "1234", "--shell", "/bin/sh", USER)
-    output("loginctl", "enable-linger", USER)
-    bus = pathlib.Path("/run/user/1234/bus")
-    harness.wait_for(bus.exists, timeout=60, what="the user's bus")
-    return USER
-
-
 @pytest.fixture
 def rootless(scratch, busybox_rootfs, user):
     os.chmod(scratch, 0o755)
@@ -499,16 +461,22 @@ def test_a_user_creation_that_fails_leaves_no_scope(rootless):
 
 
 @only_v2
-def test_cgroupfs_below_the_users_systemd(rootless):
-    """As in a session: the runtime itself is in a scope of the user's manager."""
+def test_cgroupfs_in_a_delegated_scope(rootless):
+    """The caller is in a leaf of a scope that the user's systemd has delegated."""
     rootless.driver = []
     rootless.linux["cgroupsPath"] = ""
-    rootless.linux["resources"] = {"memory": {"limit": 64 << 20}, "pids": {"limit": 50}}
-    rootless.wrap = ["systemd-run", "--user", "--scope", "--quiet", "--slice=guest.slice"]
-    rootless.start()
-    assert rootless.cgroup().name == "trivet-box"
-    assert rootless.cgroup().parent.name == "guest.slice"
-    assert rootless.read("memory.max") == str(64 << 20)
+    rootless.linux["resources"] = LIMITS
+    into_leaf = ('cd "/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)" && mkdir leaf && '
+                 'echo $$ > leaf/cgroup.procs && cd - > /dev/null && exec "$@"')
+    rootless.wrap = ["systemd-run", "--user", "--scope", "--quiet", "--property=Delegate=yes",
+                     "--unit=delegated.scope", "sh", "-c", into_leaf, "sh"]
+    rootless.create()
+    rootless.wrap = ["systemd-run", "--user", "--scope", "--quiet"]  # a neighbour
+    rootless.raw("start", "box")
+    assert rootless.cgroup().parts[-2:] == ("delegated.scope", "trivet-box")
+    assert limits_in_files(rootless) == expected_limits()
+    rootless.systemctl("daemon-reload")
+    assert limits_in_files(rootless) == expected_limits()
     assert rootless.raw("exec", "box", "echo", "inside").stdout == "inside\n"
     rootless.raw("delete", "--force", "box")
 
@@ -551,7 +519,7 @@ def test_cgroupfs_in_a_part_that_was_handed_over(rootless, handed_over):
     from_there("start", "box")
     assert rootless.cgroup() == handed_over / "trivet-box"
     assert limits_in_files(rootless) == expected_limits()
-    from_there("exec", "box", "sh", "-c", "echo inside")
+    from_there("exec", "box", "echo", "inside")
     assert "inside" in (rootless.base / "out").read_text()
     from_there("delete", "--force", "box")
     assert not (handed_over / "trivet-box").exists()

@@ -128,11 +128,15 @@ bool is_alive(const ProcessId& process) {
 }
 
 bool in_user_namespace() {
-  const auto map = read_file("/proc/self/uid_map");
-  if (!map) return false;
-  std::vector<std::string> words = split(trim(*map), ' ');
-  std::erase(words, "");
-  return words != std::vector<std::string>{"0", "0", "4294967295"};
+  // Asked once: this process changes its own for no other.
+  static const bool inside = [] {
+    const auto map = read_file("/proc/self/uid_map");
+    if (!map) return false;
+    std::vector<std::string> words = split(trim(*map), ' ');
+    std::erase(words, "");
+    return words != std::vector<std::string>{"0", "0", "4294967295"};
+  }();
+  return inside;
 }
 
 Result<UniqueFd> open_pidfd(pid_t pid) {

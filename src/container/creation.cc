@@ -166,7 +166,8 @@ Result<> Creation::make_plans() {
                     .overlay = options_.overlay,
                     .overlay_mount_point = directory_ + "/rootfs",
                     .no_pivot = options_.no_pivot,
-                    .cgroup = cgroup_ ? &cgroup_->paths() : nullptr};
+                    .cgroup = cgroup_ ? &cgroup_->paths() : nullptr,
+                    .in_user_namespace = in_user_namespace()};
   if (options_.overlay && mkdir(inputs.overlay_mount_point.c_str(), 0700) != 0) {
     return fail_errno("mkdir \"{}\"", inputs.overlay_mount_point);
   }

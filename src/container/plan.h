@@ -141,6 +141,8 @@ struct RootInputs {
   std::string overlay_mount_point;  // an empty directory on the host
   bool no_pivot = false;
   const cgroup::Paths* cgroup = nullptr;  // null: no cgroups
+  // The creator is in a user namespace itself, where device nodes can only be bound.
+  bool in_user_namespace = false;
 };
 Result<RootPlan> plan_root(const oci::Spec& spec, const RootInputs& inputs);
 

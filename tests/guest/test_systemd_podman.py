@@ -78,6 +78,9 @@ class RootlessPodman(engines.Podman):
         owner = pwd.getpwnam(name)
         os.chown(base, owner.pw_uid, owner.pw_gid)
         options, env = engines.containers_tools(base)
+        config = base / "containers.conf"
+        config.write_text("".join(line for line in config.read_text().splitlines(True)
+                                  if "default_ulimits" not in line))  # the user's own are lower
         env |= {"XDG_RUNTIME_DIR": f"/run/user/{owner.pw_uid}", "USER": name,
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
         self.become = ["setpriv", f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}",

@@ -31,7 +31,8 @@ if [ -e /systemd ]; then
   $b rm -rf etc/systemd/system usr/lib/systemd/system/sysinit.target.wants \
     usr/lib/systemd/system/dbus.service.wants usr/lib/systemd/system-generators \
     usr/lib/systemd/user-generators usr/lib/systemd/system-environment-generators \
-    usr/lib/systemd/user-environment-generators etc/fstab
+    usr/lib/systemd/user-environment-generators etc/fstab \
+    .dockerenv  # the host may be a container, the guest is none
   exec $b switch_root /new /lib/systemd/systemd --unit=trivet-guest.target
 fi
 $b mount -t cgroup2 cgroup2 sys/fs/cgroup

@@ -136,7 +136,7 @@ Result<Cgroup> Cgroup::create(const Layout& layout, const std::string& cgroups_p
     paths.directories.push_back(directory);
   }
   Cgroup cgroup(std::move(paths));
-  if (is_ordinary_user() && !cgroup.is_in_reach()) {
+  if (!cgroup.is_in_reach()) {
     return std::unexpected(
         rollback.fail(Error::from_errno(EACCES, fmt::format("move a process to cgroup \"{}\"",
                                                             cgroup.paths_.directories.front()))));
@@ -148,6 +148,7 @@ Result<Cgroup> Cgroup::create(const Layout& layout, const std::string& cgroups_p
 
 void Cgroup::remove_unused(const Layout& layout, const std::string& cgroups_path,
                            const std::string& id) {
+  if (is_scope_form(cgroups_path)) return remove_unused_scope(layout, cgroups_path, id);
   const auto clean = clean_path(cgroups_path.empty() ? "/trivet-" + id : cgroups_path);
   if (!clean) return;
   for (const Hierarchy& hierarchy : layout.hierarchies) {

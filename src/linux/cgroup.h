@@ -193,6 +193,10 @@ class Cgroup {
 
   static Result<Cgroup> name_scope(const Layout& layout, const std::string& cgroups_path,
                                    const std::string& id);
+  // systemd takes an empty scope away by itself, but not from the hierarchies that it has no part
+  // in.
+  static void remove_unused_scope(const Layout& layout, const std::string& cgroups_path,
+                                  const std::string& id);
   Result<> join_other_hierarchies(pid_t pid) const;
   Result<> set_scope_properties(const oci::Resources& resources) const;
   Result<> stop_scope() const;

@@ -117,6 +117,14 @@ Result<Cgroup> Cgroup::name_scope(const Layout& layout, const std::string& cgrou
                                return cgroup;
 }
 
+void Cgroup::remove_unused_scope(const Layout& layout, const std::string& cgroups_path,
+                                 const std::string& id) {
+  if (layout.mode == Mode::kV2) return;
+  const auto cgroup = name_scope(layout, cgroups_path, id);
+  if (!cgroup) return;
+  for (const std::string& directory : cgroup->paths_.directories) rmdir(directory.c_str());
+}
+
 Result<> Cgroup::start_scope(pid_t first, const std::string& id, const oci::Resources& resources,
                              const std::map<std::string, std::string>& annotations) {
   const Scope& scope = *paths_.scope;
@@ -179,7 +187,7 @@ Result<> Cgroup::stop_scope() const {
 }
 
 bool Cgroup::is_in_reach() const {
-  if (paths_.mode != Mode::kV2 || paths_.directories.empty()) return true;
+  if (!is_ordinary_user() || paths_.mode != Mode::kV2 || paths_.directories.empty()) return true;
   const auto layout = Layout::detect();
   if (!layout) return true;
   const Hierarchy& hierarchy = layout->hierarchies.front();

@@ -309,6 +309,13 @@ def test_out_of_memory_leaves_no_failed_scope(box):
     box.run("true")
 
 
+def test_a_paused_one_is_deleted(box):
+    box.start()
+    box.raw("pause", "box")
+    box.raw("delete", "--force", "box")
+    assert box.units() == []
+
+
 def test_stopped_from_outside(box):
     box.start()
     box.systemctl("kill", "--signal=KILL", box.unit)

@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+import harness
+
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 V2 = (CGROUPS / "cgroup.controllers").exists()
 USER = "tester"
@@ -16,6 +18,6 @@ only_v2 = pytest.mark.skipif(not V2, reason="systemd delegates nothing to users 
 
 def output(*command: object, check: bool = True, **options) -> str:
     done = subprocess.run([str(word) for word in command], text=True, capture_output=True,
-                          stdin=subprocess.DEVNULL, timeout=60, check=False, **options)
+                          stdin=subprocess.DEVNULL, timeout=20 * harness.SLOW, check=False, **options)
     assert not check or done.returncode == 0, (command, done.returncode, done.stdout, done.stderr)
     return done.stdout.strip()

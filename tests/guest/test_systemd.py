@@ -16,7 +16,6 @@ import tempfile
 import pytest
 
 import harness
-
 from guest_harness import CGROUPS, USER, V2, only_v2, output
 
 
@@ -59,7 +58,7 @@ class Runtime:
                        "--clear-groups", "--inh-caps=-all", *command]
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                                  env=self.environment, timeout=60, check=False, cwd=self.base)
+                                  env=self.environment, timeout=20 * harness.SLOW, check=False, cwd=self.base)
             for stream in (out, err):
                 stream.seek(0)
             done.stdout, done.stderr = out.read(), err.read()
@@ -519,7 +518,8 @@ def test_cgroupfs_in_a_part_that_was_handed_over(rootless, handed_over):
                             *map(str, words)])
         with (rootless.base / "out").open("a+") as out:
             return subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, stdout=out,
-                                  stderr=out, env=rootless.environment, check=True, timeout=60)
+                                  stderr=out, env=rootless.environment, check=True,
+                                  timeout=20 * harness.SLOW)
 
     (rootless.bundle / "config.json").write_text(json.dumps(rootless.config))
     from_there("create", "--bundle", rootless.bundle, "box")

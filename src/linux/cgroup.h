@@ -104,10 +104,9 @@ class Cgroup {
   // caller's own cgroup of each v1 hierarchy, on v2 beside it (a v2 cgroup that holds processes
   // can't have children with controllers); empty means "/trivet-ID", without a parent of its own,
   // because making and removing one would double the cost, and "trivet-ID" for an ordinary user,
-  // who may have been given a part of the tree. EACCES where that is not so.
-  // kAlreadyExists if it holds processes
-  // already. Undoes itself on failure. Missing parents are made and marked by an extended
-  // attribute; remove() takes marked ones that are empty away again.
+  // who may have been given a part of the tree; EACCES where that is not so.
+  // kAlreadyExists if it holds processes already. Undoes itself on failure. Missing parents are
+  // made and marked by an extended attribute; remove() takes marked ones that are empty away again.
   //
   // With the systemd driver `cgroups_path` is SLICE:PREFIX:NAME (systemd_plan.h), and this only
   // decides where the cgroup will be: start_scope() makes it, because systemd starts no scope

@@ -148,6 +148,7 @@ Result<int> command_features(const Globals& /*globals*/, const Arguments& /*argu
   features.mount_options = container::known_mount_options();
   features.linux_features = linux_features();
   features.annotations = {{"dev.trivet.version", TRIVET_VERSION}};
+  features.potentially_unsafe_config_annotations = {"org.systemd.property."};
   TRY(write_all(STDOUT_FILENO, oci::print_features(features) + "\n", "stdout"));
   return 0;
 }

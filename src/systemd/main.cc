@@ -8,7 +8,7 @@
 //   trivet-systemd system|user stop UNIT
 //
 // Values are words as busctl(1) takes them. A failure is one line on stderr, a second one is a
-// hint; the exit codes are in linux/systemd_client.h.
+// hint; linux/systemd_client.cc knows the exit codes.
 #include <string>
 #include <unistd.h>
 #include <vector>

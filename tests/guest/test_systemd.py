@@ -16,7 +16,7 @@ import tempfile
 import pytest
 
 import harness
-from guest_harness import CGROUPS, USER, V2, only_v2, output
+from guest_harness import CGROUPS, V2, only_v2, output
 
 
 class Runtime:
@@ -338,9 +338,10 @@ def test_without_the_bus_over_the_private_socket(box):
 
 
 def test_features_say_so(box):
-    cgroup = json.loads(box.raw("features").stdout)["linux"]["cgroup"]
-    assert cgroup["systemd"] is True
-    assert cgroup["systemdUser"] is True
+    features = json.loads(box.raw("features").stdout)
+    assert features["linux"]["cgroup"]["systemd"] is True
+    assert features["linux"]["cgroup"]["systemdUser"] is True
+    assert features["potentiallyUnsafeConfigAnnotations"] == ["org.systemd.property."]
 
 
 def test_exec_in_a_subgroup(box):

@@ -225,19 +225,44 @@ GUEST_TESTS = ("test_oci_lifecycle.py", "test_oci_fields.py", "test_run_limits.p
                "test_run_crash.py")
 
 
+# On cgroup v1 too, where systemd has a part of the controllers and its own names for limits.
+SYSTEMD_V1_TESTS = ("(life or survive or update or devices or slices or fails or subgroup or memory) "
+                    "and not user")
+
+
 def guest_tests() -> Counts:
     """The native and cgroup tests in a virtual machine with cgroup v2 and a kernel of its own."""
+    return in_guest([], "-n", str(CPUS), *(f"tests/integration/{name}" for name in GUEST_TESTS))
+
+
+def systemd_tests() -> Counts:
+    """The systemd cgroup driver, for root, ordinary users and podman, where systemd is PID 1."""
+    total = Counts()
+    # Side by side: such a guest keeps one processor busy.
+    with concurrent.futures.ThreadPoolExecutor(CPUS) as pool:
+        for guest in [pool.submit(in_guest, ["--systemd"], "tests/guest"),
+                      pool.submit(in_guest, ["--systemd", "--cgroups", "v1"],
+                                  "tests/guest/test_systemd.py", "-k", SYSTEMD_V1_TESTS)]:
+            total.add(guest.result())
+    return total
+
+
+def in_guest(options: list[str], *arguments: str) -> Counts:
+    """pytest with these arguments in a virtual machine with these options of guest.py."""
     environment = {**os.environ, "TRIVET_BIN_DIR": str(ROOT / "build/bin"),
                    "TRIVET_TEST_PATIENCE": "20"}
-    command = [sys.executable, "tests/guest/guest.py", "--timeout", "900", "--", sys.executable, "-m",
-               "pytest", "-q", "--color=no", "--tb=short", "-p", "no:cacheprovider", "-n", str(CPUS),
-               *(f"tests/integration/{name}" for name in GUEST_TESTS)]
+    command = [sys.executable, "tests/guest/guest.py", *options, "--timeout", "900", "--",
+               sys.executable, "-m", "pytest", "-q", "--color=no", "--tb=short", "-p",
+               "no:cacheprovider", *arguments]
     result = run(command, timeout=1000, env=environment)
-    # The guest's files are gone with it; its console has pytest's last line.
+    # The guest's files are gone with it; its console has pytest's last line, perhaps with one of
+    # systemd's behind it.
+    summaries = re.findall(r"^.*\d (?:passed|failed|errors?|skipped|deselected).* in [\d.]+s.*$",
+                           result.stdout, re.MULTILINE)
     counts = {word: int(number) for number, word in
-              re.findall(r"(\d+) (passed|failed|errors?|skipped)", result.stdout.splitlines()[-1])}
+              re.findall(r"(\d+) (passed|failed|errors?|skipped)", summaries[-1] if summaries else "")}
     failed = counts.get("failed", 0) + counts.get("error", 0) + counts.get("errors", 0)
-    if result.returncode != 0:
+    if result.returncode != 0 or not summaries:
         failed = max(failed, 1)
         show("tests in the guest", result.stdout, lines=1000)
     return Counts(counts.get("passed", 0), failed, counts.get("skipped", 0))
@@ -316,6 +341,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     fuzzers = Suite("fuzzers", fuzz_smoke)
     faults = Suite("faults", lambda: fault_tests(options.pytest))
     guest = Suite("tests in a guest with cgroup v2", guest_tests)
+    systemd = Suite("tests in guests with systemd", systemd_tests)
     if options.unit:
         return [[[build_asan, unit]]]
     if options.integration:
@@ -323,7 +349,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     if options.faults:
         return [[[build_release, faults]]]
     if options.guest:
-        return [[[build_release, guest]]]
+        return [[[build_release, guest, systemd]]]
     if options.callers:
         return [[[build_release, callers]]]
     if options.conformance:
@@ -333,7 +359,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     if options.quick:
         return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]]]
     return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]],
-            [[integration_asan], [fuzzers, tidy]], [[faults]], [[guest]]]
+            [[integration_asan], [fuzzers, tidy]], [[faults]], [[guest, systemd]]]
 
 
 def parse_options() -> argparse.Namespace:
@@ -343,7 +369,7 @@ def parse_options() -> argparse.Namespace:
         "clang-format and clang-tidy (on what changed), the integration and conformance tests, "
         "podman, docker and containerd driving trivet-oci, then unit and integration tests with "
         "AddressSanitizer and UndefinedBehaviorSanitizer, a few seconds of every fuzzer, the faults, "
-        "and the cgroup tests in a virtual machine with cgroup v2.")
+        "and the cgroup tests in virtual machines with cgroup v2 and with systemd.")
     some = parser.add_mutually_exclusive_group()
     some.add_argument("--unit", action="store_true", help="only the unit tests (with sanitizers)")
     some.add_argument("--integration", action="store_true",
@@ -351,7 +377,7 @@ def parse_options() -> argparse.Namespace:
     some.add_argument("--faults", action="store_true",
                       help="only the tests that fail every kernel call in turn")
     some.add_argument("--guest", action="store_true",
-                      help="only the tests in a virtual machine with cgroup v2")
+                      help="only the tests in virtual machines with cgroup v2 and with systemd")
     some.add_argument("--callers", action="store_true",
                       help="only podman, buildah, docker and containerd driving trivet-oci")
     some.add_argument("--conformance", action="store_true",

@@ -82,6 +82,7 @@ Result<> Creation::steps() {
       {"clone the init", &Creation::launch},
       {"join the resctrl groups", &Creation::join_resctrl},
       {"write the id maps", &Creation::write_id_maps},
+      {"start the scope", &Creation::start_scope},
       {"apply the limits", &Creation::limit},
       {"wait for the init", &Creation::follow},
       {"publish the state", &Creation::publish},
@@ -145,7 +146,7 @@ Result<> Creation::claim() {
 bool Creation::can_do_without_cgroup(const Error& error) const {
   const int number = error.errnum();
   const bool denied = number == EACCES || number == EPERM || number == EROFS;
-  return geteuid() != 0 && denied &&
+  return cgroup::is_ordinary_user() && denied &&
          (!spec_.linux_config->resources || !has_limits(*spec_.linux_config->resources));
 }
 
@@ -174,7 +175,8 @@ Result<> Creation::make_plans() {
                     .overlay = options_.overlay,
                     .overlay_mount_point = directory_ + "/rootfs",
                     .no_pivot = options_.no_pivot,
-                    .cgroup = cgroup_ ? &cgroup_->paths() : nullptr};
+                    .cgroup = cgroup_ ? &cgroup_->paths() : nullptr,
+                    .in_user_namespace = in_user_namespace()};
   if (options_.overlay && mkdir(inputs.overlay_mount_point.c_str(), 0700) != 0) {
     return fail_errno("mkdir \"{}\"", inputs.overlay_mount_point);
   }
@@ -278,7 +280,7 @@ Result<> Creation::launch() {
   }
   std::vector<UniqueFd> cgroup_fds;
   UniqueFd cgroup_directory;
-  if (cgroup_) {
+  if (cgroup_ && !cgroup_->is_scope()) {
     cgroup_directory = TRY(cgroup_->v2_directory_fd());
     launch_options.cgroup_fd = cgroup_directory.get();
     if (!cgroup_directory) cgroup_fds = TRY(cgroup_->open_join_fds());
@@ -298,6 +300,7 @@ Result<> Creation::launch() {
                                       !spec_.linux_config->net_devices.empty(),
                  .starts_in_root = namespaces_.user,
                  .report_times = options_.timing != nullptr};
+  stage_plan_.await_cgroup = cgroup_ && cgroup_->is_scope();
   init_ = TRY(launch_stage(encode(stage_plan_, fds), inherit, launch_options));
   rollback_.add([this] { return kill_and_reap(init_.pidfd.get()); });
   sync_.child.reset();
@@ -347,11 +350,24 @@ Result<> Creation::write_id_maps() {
   return send_go(sync_.parent.get());
 }
 
+// The init waits: its cgroup namespace has to begin inside the scope.
+Result<> Creation::start_scope() {
+  if (!cgroup_ || !cgroup_->is_scope()) return {};
+  TRY_IN(cgroup_->start_scope(init_.pid, options_.id,
+                              spec_.linux_config->resources.value_or(oci::Resources{}),
+                              spec_.annotations),
+         "make the cgroup");
+  return send_go(sync_.parent.get());
+}
+
 Result<> Creation::limit() {
   if (cgroup_ && spec_.linux_config->resources) {
     TRY(cgroup_->apply_limits(*spec_.linux_config->resources));
     record_.cgroup_paths =
         cgroup_->paths();  // a limit may have brought the v2 tree of a hybrid host in
+  }
+  if (const auto owner = find_cgroup_owner(spec_); owner && cgroup_ && geteuid() == 0) {
+    TRY_IN(cgroup_->delegate_to(*owner), "delegate the cgroup");
   }
   if (process_.oom_score_adj) {
     TRY_IN(write_existing(AT_FDCWD, fmt::format("/proc/{}/oom_score_adj", init_.pid),

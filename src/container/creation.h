@@ -40,6 +40,7 @@ class Creation {
   Result<> open_mount_sources(std::vector<int>& inherit);
   Result<> mount_root_here();  // when it has no mount namespace of its own
   Result<> launch();
+  Result<> start_scope();
   Result<> limit();  // while the stage goes on by itself
   Result<> join_resctrl();
   Result<> write_id_map(const char* file, const char* helper, const std::string& map) const;

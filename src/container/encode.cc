@@ -242,6 +242,7 @@ std::string encode(const StagePlan& source, const StageFds& fds) {
   if (source.pause_before_pivot) plan.flags |= stage::kPauseBeforePivot;
   if (source.pause_before_exec) plan.flags |= stage::kPauseBeforeExec;
   if (source.report_times) plan.flags |= stage::kReportTimes;
+  if (source.await_cgroup) plan.flags |= stage::kAwaitCgroup;
   if (source.report_namespaces) plan.flags |= stage::kReportNamespaces;
   plan.scratch = blob.reserve(kScratchBytes);
   return blob.finish(plan);

@@ -90,7 +90,8 @@ oci::LinuxFeatures linux_features() {
   oci::LinuxFeatures features;
   features.namespaces = {"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"};
   features.capabilities = caps::all_capabilities();
-  features.cgroup = oci::CgroupFeatures{.v1 = true, .v2 = true};
+  features.cgroup =
+      oci::CgroupFeatures{.v1 = true, .v2 = true, .systemd = true, .systemd_user = true};
   features.seccomp = oci::SeccompFeatures{.enabled = true,
                                           .actions = seccomp::known_actions(),
                                           .operators = seccomp::known_operators(),
@@ -154,6 +155,8 @@ Result<int> command_features(const Globals& /*globals*/, const Arguments& /*argu
   const bool has_wasm = !find_companion("trivet-wasm").empty();
   features.annotations = {{"dev.trivet.version", TRIVET_VERSION},
                           {"dev.trivet.isolations", has_wasm ? "native,wasm" : "native"}};
+  features.potentially_unsafe_config_annotations = {"dev.trivet.", "module.wasm.image/variant",
+                                                    "org.systemd.property.", "run.oci.handler"};
   TRY(write_all(STDOUT_FILENO, oci::print_features(features) + "\n", "stdout"));
   return 0;
 }

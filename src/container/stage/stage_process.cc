@@ -129,6 +129,7 @@ Outcome set_final_cpus(Context& context) {
 }
 
 Outcome join_cgroup(Context& context) {
+  if (context.has(kAwaitCgroup) && !wait_for_go(context.sync_fd)) return failed(-ECANCELED);
   const int32_t* fds = context.data(context.plan->cgroup_fds);
   for (uint32_t i = 0; i < context.plan->cgroup_fds.count; ++i) {
     const long result = sys(__NR_write, fds[i], "0", 1);

@@ -98,6 +98,11 @@ Result<> Creation::handle_notification(const criu::Answer& notification, UniqueF
 }
 
 Result<> Creation::restore_init() {
+  if (cgroup_ && cgroup_->is_scope()) {
+    return std::unexpected(
+        Error(ErrorCode::kUnsupported, "a scope of systemd can't be made for restored processes")
+            .hint("restore with --cgroup-manager cgroupfs"));
+  }
   const UniqueFd images =
       TRY_IN(open_file(image_->image_directory, O_RDONLY | O_DIRECTORY), "the image");
   TRY(make_dirs(log_directory(*image_), 0700));

@@ -42,15 +42,6 @@ bool is_scope_form(const std::string& cgroups_path) {
   return std::ranges::count(cgroups_path, ':') == 2 && cgroups_path.find('/') == std::string::npos;
 }
 
-Result<> check_is_path(const std::string& cgroups_path) {
-  if (!is_scope_form(cgroups_path)) return {};
-  return std::unexpected(
-      Error(ErrorCode::kInvalidArgument,
-            fmt::format("linux.cgroupsPath: \"{}\" is a systemd slice, not a path", cgroups_path))
-          .hint("the caller uses the systemd cgroup driver: give --systemd-cgroup, or configure it "
-                "for cgroupfs"));
-}
-
 // Where the cgroup is in one hierarchy.
 std::string directory_in(const Hierarchy& hierarchy, const std::string& cgroups_path,
                          const std::string& clean) {
@@ -119,7 +110,6 @@ bool remove_when_empty(const std::string& directory) {
 Result<Cgroup> Cgroup::create(const Layout& layout, const std::string& cgroups_path,
                               const std::string& id, Driver driver) {
   if (driver == Driver::kSystemd) return name_scope(layout, cgroups_path, id);
-  TRY(check_is_path(cgroups_path));
   const std::string clean = TRY(clean_path(cgroups_path.empty() ? "/trivet-" + id : cgroups_path));
   Paths paths;
   paths.mode = layout.mode;
@@ -148,7 +138,8 @@ Result<Cgroup> Cgroup::create(const Layout& layout, const std::string& cgroups_p
 
 void Cgroup::remove_unused(const Layout& layout, const std::string& cgroups_path,
                            const std::string& id) {
-  if (is_scope_form(cgroups_path)) return remove_unused_scope(layout, cgroups_path, id);
+  // Which driver it was is not known; without systemd such a path is one like any other.
+  if (is_scope_form(cgroups_path)) remove_unused_scope(layout, cgroups_path, id);
   const auto clean = clean_path(cgroups_path.empty() ? "/trivet-" + id : cgroups_path);
   if (!clean) return;
   for (const Hierarchy& hierarchy : layout.hierarchies) {

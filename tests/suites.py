@@ -290,24 +290,24 @@ def caller_tests(arguments: list[str]) -> Counts:
                         ["-n", str(CALLER_WORKERS), "--dist", "loadfile", "tests/callers", *arguments])
 
 
-def fuzz_smoke() -> Counts:
-    """Each fuzzer of the sanitized build for a few seconds from its seeds: it finds nothing at once."""
+def fuzz(seconds: int) -> Counts:
+    """Each fuzzer of the sanitized build from its seeds, for a while: it finds nothing."""
     total = Counts()
     fuzzers = sorted((ROOT / "build-asan/bin").glob("fuzz_*"))
     assert fuzzers
 
-    def fuzz(program: pathlib.Path) -> Counts:
+    def fuzz_one(program: pathlib.Path) -> Counts:
         with tempfile.TemporaryDirectory(prefix="trivet-fuzz-") as scratch:
             seeds = ROOT / "tests/fuzz/corpus" / program.name
             # The first directory receives what is found; the seeds are only read.
-            command = [str(program), f"-max_total_time={FUZZ_SECONDS}", "-timeout=10",
+            command = [str(program), f"-max_total_time={seconds}", "-timeout=10",
                        "-rss_limit_mb=2048", f"-artifact_prefix={scratch}/", scratch]
             if seeds.is_dir():
                 command.append(str(seeds))
-            return one_check(program.name, run(low(command), timeout=FUZZ_SECONDS * 6))
+            return one_check(program.name, run(low(command), timeout=seconds * 2 + 60))
 
     with concurrent.futures.ThreadPoolExecutor(CPUS) as pool:
-        for counts in pool.map(fuzz, fuzzers):
+        for counts in pool.map(fuzz_one, fuzzers):
             total.add(counts)
     return total
 
@@ -338,7 +338,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     conformance = Suite("conformance", lambda: conformance_tests(options.pytest))
     integration_asan = Suite("integration tests, sanitizers",
                              lambda: integration_tests("asan", options.pytest))
-    fuzzers = Suite("fuzzers", fuzz_smoke)
+    fuzzers = Suite("fuzzers", lambda: fuzz(options.fuzz_seconds))
     faults = Suite("faults", lambda: fault_tests(options.pytest))
     guest = Suite("tests in a guest with cgroup v2", guest_tests)
     systemd = Suite("tests in guests with systemd", systemd_tests)
@@ -356,6 +356,8 @@ def plan(options: argparse.Namespace) -> list[Stage]:
         return [[[build_release, conformance]]]
     if options.asan:
         return [[[build_asan]], [[unit], [integration_asan]]]
+    if options.fuzz:
+        return [[[build_asan, fuzzers]]]
     if options.quick:
         return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]]]
     return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]],
@@ -386,11 +388,21 @@ def parse_options() -> argparse.Namespace:
     some.add_argument("--asan", action="store_true", help="only what runs with sanitizers")
     some.add_argument("--quick", action="store_true",
                       help="without clang-tidy, fuzzers and integration tests with sanitizers")
-    parser.add_argument("--tidy-seconds", type=float, default=240, metavar="N",
-                        help="how long clang-tidy may take (default: %(default)s)")
+    some.add_argument("--fuzz", action="store_true", help="only the fuzzers")
+    parser.add_argument("--tidy-seconds", type=float, metavar="N",
+                        help="how long clang-tidy may take (default: 240; with --nightly 7200)")
+    parser.add_argument("--fuzz-seconds", type=int, metavar="N",
+                        help=f"how long each fuzzer runs (default: {FUZZ_SECONDS}; with --nightly 300)")
+    parser.add_argument("--nightly", action="store_true",
+                        help="take the time: five minutes a fuzzer, and clang-tidy to its end")
     parser.add_argument("pytest", nargs="*", metavar="-- ARGUMENT",
                         help="for pytest, such as -- -k exec")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.tidy_seconds is None:
+        options.tidy_seconds = 7200 if options.nightly else 240
+    if options.fuzz_seconds is None:
+        options.fuzz_seconds = 300 if options.nightly else FUZZ_SECONDS
+    return options
 
 
 @dataclasses.dataclass

@@ -23,6 +23,15 @@ FAULTS = {"error": "error=EIO", "kill": "signal=KILL"}
 TIMEOUT = 30
 
 
+def calls_of(log: pathlib.Path) -> dict[str, list[str]]:
+    """The calls of each process in a log of strace -f."""
+    calls: dict[str, list[str]] = {}
+    for line in log.read_text().splitlines():
+        if "resumed>" not in line:
+            calls.setdefault(line.split(None, 1)[0], []).append(line)
+    return calls
+
+
 class Faulty:
     """trivet-oci of one test, run under strace."""
 
@@ -30,6 +39,7 @@ class Faulty:
         self.oci = oci
         self.log = oci.base / "trace"
         self.out = oci.base / "out"
+        self.data: pathlib.Path | None = None  # TRIVET_DATA_DIR, where it matters
 
     def strace(self, options: list[str], *args) -> int:
         """The exit code; output goes to a file, which a container may hold open for long."""
@@ -37,19 +47,17 @@ class Faulty:
                    self.oci.root, *args]
         with self.out.open("ab") as out:
             return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                  timeout=TIMEOUT * harness.SLOW, check=False).returncode
+                                  env=self.env(), timeout=TIMEOUT * harness.SLOW, check=False).returncode
+
+    def env(self) -> dict[str, str] | None:
+        return {**os.environ, "TRIVET_DATA_DIR": str(self.data)} if self.data else None
 
     def count_calls(self, follow: bool, *args) -> int:
         """How many calls a run without a fault makes, in the process that makes most."""
         assert self.strace(["-f"] if follow else [], *args) == 0, self.out.read_text()
-        lines = self.log.read_text().splitlines()
         if not follow:
-            return len(lines)
-        calls: dict[str, int] = {}
-        for line in lines:
-            pid = line.split(None, 1)[0]
-            calls[pid] = calls.get(pid, 0) + ("resumed>" not in line)
-        return max(calls.values())
+            return len(self.log.read_text().splitlines())
+        return max(len(calls) for calls in calls_of(self.log).values())
 
     def processes(self) -> list[str]:
         """Processes whose standard output is ours: the container's, in whatever state they are."""
@@ -90,6 +98,23 @@ def map_ids(oci) -> None:
     oci.write("sleep", "1000")
 
 
+# (module (func (export "_start")))
+MODULE = bytes.fromhex("0061736d01000000" "0104016000 00" "03020100" "070a01065f7374617274 0000"
+                       "0a040102000b")
+
+
+def write_module(faulty: Faulty) -> pathlib.Path:
+    """A WebAssembly program, with a root and a cache of code of its own."""
+    oci = faulty.oci
+    root = oci.base / "wasm-root"
+    root.mkdir()
+    (root / "start.wasm").write_bytes(MODULE)
+    oci.config["root"] = {"path": str(root)}
+    oci.write("/start.wasm")
+    faulty.data = oci.base / "data"
+    return root / "start.wasm"
+
+
 def create_args(oci) -> list[str]:
     return ["create", "--bundle", str(oci.bundle), NAME]
 
@@ -107,16 +132,21 @@ def prepare(oci, verb: str) -> None:
 def arguments(oci, verb: str) -> list[str]:
     return {"create": create_args(oci), "create-mapped": create_args(oci), "start": ["start", NAME],
             "exec": ["exec", NAME, "true"], "delete": ["delete", NAME],
-            "run": ["run", "--bundle", str(oci.bundle), NAME]}[verb]
+            "run": ["run", "--bundle", str(oci.bundle), NAME],
+            "run-wasm": ["run", "--bundle", str(oci.bundle), NAME]}[verb]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("verb", ["create", "create-mapped", "start", "exec", "delete", "run"])
+@pytest.mark.parametrize("verb", ["create", "create-mapped", "start", "exec", "delete", "run",
+                                  "run-wasm"])
 def test_each_call_may_fail(faulty, verb, fault):
     oci = faulty.oci
     follow = verb == "run"
     if follow:
         oci.write("true")
+    if verb == "run-wasm":
+        write_module(faulty)  # not followed: what its host does with a fault is its own affair
+        faulty.count_calls(follow, *arguments(oci, verb))  # compiles it
     if verb == "create-mapped":
         map_ids(oci)
     prepare(oci, verb)
@@ -127,7 +157,42 @@ def test_each_call_may_fail(faulty, verb, fault):
         prepare(oci, verb)
         inject(faulty, fault, number, follow, *arguments(oci, verb))
         faulty.clean_up(f"{verb}, {fault} at call {number} of {total}")
-    oci.create(NAME)
+    oci.create(NAME, env=faulty.env())
+
+
+def code_files(faulty: Faulty) -> set[str]:
+    """What is in the cache of compiled modules, without the locks."""
+    return {entry.name for entry in (faulty.data / "wasm").iterdir()
+            if not entry.name.startswith("lock-")}
+
+
+def test_a_compilation_may_end_at_any_call(faulty):
+    """Whatever becomes of the compiler, the cache has whole entries, and the next start works."""
+    module = write_module(faulty)
+    host = str(harness.BIN_DIR / "trivet-wasm")
+    cache = faulty.data / "wasm"
+    cache.mkdir(parents=True, mode=0o711)
+    compile_command = ["strace", "-f", "-qq", "-o", faulty.log]
+
+    def compile_with(*options: str) -> int:
+        with module.open("rb") as source:
+            return subprocess.run([*compile_command, *options, host, "compile", cache, "plain"],
+                                  stdin=source, capture_output=True, check=False,
+                                  timeout=TIMEOUT * harness.SLOW).returncode
+
+    assert compile_with() == 0
+    whole = code_files(faulty)
+    total = max(len(list(calls)) for calls in calls_of(faulty.log).values())
+    for fault in FAULTS:
+        for number in range(2, total + 1):
+            for name in code_files(faulty):
+                (cache / name).unlink()
+            compile_with("-e", f"inject=all:{FAULTS[fault]}:when={number}")
+            # Killed, it can't take its temporary file away.
+            left = {name for name in code_files(faulty) if not name.startswith("part-")}
+            assert left <= whole, f"{fault} at call {number} of {total}"
+            assert compile_with() == 0, f"after {fault} at call {number} of {total}"
+    faulty.oci("run", "--bundle", faulty.oci.bundle, NAME, env=faulty.env())
 
 
 def test_a_failure_says_what_failed(faulty):

@@ -137,6 +137,7 @@ Ending from_error(const wasmtime::Error& error) {
             .why = "out of memory: " + text};
   }
   if (text.find("unknown import") != std::string::npos ||
+      text.find("incompatible import type") != std::string::npos ||
       text.find("matching implementation was not found") != std::string::npos) {
     return not_executable(text);
   }

@@ -136,7 +136,7 @@ static void nap(long milliseconds) {
 static void fill_memory(long mebibytes) {
   long done = 0;
   for (; done < mebibytes; ++done) {
-    char* piece = malloc(1 << 20);
+    char* volatile piece = malloc(1 << 20);  // volatile: or the compiler does without it
     if (piece == NULL) break;
     memset(piece, 1, 1 << 20);
   }

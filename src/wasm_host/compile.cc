@@ -130,16 +130,16 @@ Result<> compile(int directory, const std::string& module, Fuel fuel, const std:
 
 }  // namespace
 
-Result<std::string> compile_into_cache(const std::string& directory, Fuel fuel) {
+Result<CacheEntry> compile_into_cache(const std::string& directory, Fuel fuel) {
   const std::string module = TRY(read_fd(STDIN_FILENO, "module", payload::wasm::kMaxModuleBytes));
   std::string key = payload::wasm::cache_key(TRY(sha256_hex(module.data(), module.size())), fuel);
   const UniqueFd cache = TRY(open_file(directory, O_RDONLY | O_DIRECTORY));
   // One process compiles a module; the others wait and find it done.
   const FileLock lock = TRY(FileLock::acquire(cache.get(), "lock-" + key.substr(0, 2)));
-  if (restore(cache.get(), key)) return key;
+  if (restore(cache.get(), key)) return CacheEntry{.key = std::move(key), .was_there = true};
   prune(cache.get());
   TRY(compile(cache.get(), module, fuel, key));
-  return key;
+  return CacheEntry{.key = std::move(key)};
 }
 
 }  // namespace trivet::wasm_host

@@ -8,8 +8,13 @@
 
 namespace trivet::wasm_host {
 
-// The key of the entry, which is in the directory and whole. What is there already is only used if
-// its digest is right.
-Result<std::string> compile_into_cache(const std::string& directory, payload::wasm::Fuel fuel);
+struct CacheEntry {
+  std::string key;
+  bool was_there = false;  // nothing had to be compiled
+};
+
+// The entry, which is in the directory and whole. What is there already is only used if its digest
+// is right.
+Result<CacheEntry> compile_into_cache(const std::string& directory, payload::wasm::Fuel fuel);
 
 }  // namespace trivet::wasm_host

@@ -21,12 +21,15 @@ int compile_command(const std::string& directory, std::string_view variant) {
     complain("compile: the variant is neither plain nor fuel");
     return 2;
   }
-  const auto key =
+  const auto entry =
       compile_into_cache(directory, variant == "fuel" ? wasm::Fuel::kCounted : wasm::Fuel::kOff);
-  if (key) return write_all(STDOUT_FILENO, *key + "\n", "stdout") ? 0 : 1;
+  if (entry) {
+    const char* how = entry->was_there ? wasm::kFoundCode : wasm::kMadeCode;
+    return write_all(STDOUT_FILENO, fmt::format("{} {}\n", how, entry->key), "stdout") ? 0 : 1;
+  }
   // Whoever started us puts its own words around.
-  (void)write_all(STDERR_FILENO, key.error().message() + "\n", "stderr");
-  return key.error().code() == ErrorCode::kCommandNotExecutable ? wasm::kExitNotExecutable : 1;
+  (void)write_all(STDERR_FILENO, entry.error().message() + "\n", "stderr");
+  return entry.error().code() == ErrorCode::kCommandNotExecutable ? wasm::kExitNotExecutable : 1;
 }
 
 // The program's environment is everything but the job. Ours is empty, so that an image can't

@@ -51,6 +51,21 @@ def rust_missing() -> str | None:
     return None
 
 
+REAL_PROGRAMS = ("boolector", "gojq", "ripgrep")
+
+
+@functools.cache
+def real_programs() -> pathlib.Path:
+    script = harness.ROOT / "scripts/setup-wasm-programs"
+    done = subprocess.run([script, "--print-directory"], check=True, capture_output=True, text=True)
+    return pathlib.Path(done.stdout.strip())
+
+
+def real_programs_missing() -> str | None:
+    absent = [name for name in REAL_PROGRAMS if not (real_programs() / f"{name}.wasm").exists()]
+    return f"{' and '.join(absent)} is not in {real_programs()}" if absent else None
+
+
 class Builder:
     """Builds each program once a session."""
 

@@ -90,15 +90,23 @@ Result<std::string> read_module(const ModuleFile& module) {
   return bytes;
 }
 
-// The key of the entry that trivet-wasm made, or found.
-Result<std::string> compile(const ModuleFile& module, Fuel fuel, const std::string& cache_directory,
-                            const std::string& host_program) {
+struct Made {
+  std::string key;  // of the entry
+  bool found = false;
+};
+
+// The entry that trivet-wasm made, or found.
+Result<Made> compile(const ModuleFile& module, Fuel fuel, const std::string& cache_directory,
+                     const std::string& host_program) {
   ProgramOptions options;
   options.stdin_text = TRY(read_module(module));
   options.timeout = kCompileTimeout;
   const Output output =
       TRY(run_program({host_program, "compile", cache_directory, variant_name(fuel)}, options));
-  if (output.ok()) return std::string(trim(output.stdout_text));
+  if (output.ok()) {
+    const std::vector<std::string> words = split(trim(output.stdout_text), ' ');
+    return Made{.key = words.back(), .found = words.front() == kFoundCode};
+  }
   const std::string why(trim(output.stderr_text));
   if (output.exit_code == kExitNotExecutable) {
     return fail(ErrorCode::kCommandNotExecutable, "\"{}\": {}", module.path, why);
@@ -167,9 +175,10 @@ Result<CompiledModule> compiled_module(const ModuleFile& module, Fuel fuel,
   if (const auto key = read_file_at(directory, entry, kMaxRecord)) {
     if (key->ends_with(engine_id())) record = read_record(directory, *key);
   }
-  compiled.hit = record.has_value();
+  compiled.hit = true;
   if (!record) {
-    const std::string key = TRY(compile(module, fuel, cache_directory, host_program));
+    const auto [key, found] = TRY(compile(module, fuel, cache_directory, host_program));
+    compiled.hit = found;
     record = read_record(directory, key);
     if (!record) {
       return fail(ErrorCode::kCorrupt, "\"{}/{}\" is not what was just written there",

@@ -3,7 +3,8 @@
 A row compares one subject with one baseline. Both run alternately, the order changing from pair to
 pair, so that what else the machine does hits both alike; the medians are compared. Wall time is from
 the start of the process to its end as its parent sees it, CPU time is the user and system time of
-the process and all its descendants that were waited for.
+the process and all its descendants that were waited for. Memory is the largest resident set that a
+process of the command had.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 import harness  # noqa: E402  (found by the line above)
+import wasm  # noqa: E402
 
 BIN_DIR = harness.BIN_DIR
 WARM_UP = 3
@@ -37,6 +39,7 @@ IN_BOX = "TRIVET_BENCH_IN_BOX"
 class Sample:
     wall: float = 0.0  # milliseconds
     cpu: float = 0.0   # milliseconds
+    memory: float = 0.0  # KiB
 
 
 class Workspace:
@@ -48,6 +51,7 @@ class Workspace:
         self.errors = (folder / "stderr").open("w+b")
         self.nothing = os.open(os.devnull, os.O_RDWR)
         self.floor = self.compile("floor")
+        self.peak = self.compile("peak")
         self.rootfs = self.make_rootfs()
         self.cleanups: list[Callable[[], None]] = []
 
@@ -166,6 +170,13 @@ class OciRuntime:
         return self.workspace.measure(
             [*self.command, "run", "--bundle", bundle, self.workspace.next_id()])
 
+    def memory(self, **options: bool) -> Sample:
+        report = self.workspace.folder / "peak-report"
+        bundle = self.workspace.bundle(["/bin/true"], **options)
+        self.workspace.measure([self.workspace.peak, report, *self.command, "run", "--bundle", bundle,
+                                self.workspace.next_id()])
+        return Sample(memory=float(report.read_text()))
+
     def _create_and_start(self, arguments: list[str]) -> tuple[str, int, Sample]:
         name = self.workspace.next_id()
         pid_file = self.workspace.folder / "pid"
@@ -263,6 +274,7 @@ class Row:
     # Makes the two functions that are measured alternately.
     make: Callable[[Workspace], tuple[Callable[[], Sample], Callable[[], Sample]]]
     boxed: bool = True  # in bench/cgbox, which crun needs on hybrid hosts
+    metrics: tuple[str, ...] = ("wall", "cpu")  # or "memory" alone
 
 
 def oci(workspace: Workspace) -> OciRuntime:
@@ -291,6 +303,17 @@ def against_podman(runtime: str, *options: str) -> Callable:
     return make
 
 
+def oci_wasm(make_pair: Callable) -> Callable:
+    program = os.environ.get("TRIVET_BENCH_SUBJECT", str(BIN_DIR / "trivet-oci"))
+    return lambda workspace: make_pair(workspace, program, make_config)
+
+
+def trivet_wasm(workspace: Workspace):
+    base = workspace.folder / "trivet"
+    base.mkdir()
+    return wasm.hello_image(workspace, harness.Trivet(base))
+
+
 RUN = "run a static true: five namespaces, the usual mounts, no seccomp"
 ROWS = [
     Row("oci-run/crun", "trivet-oci", "crun", RUN, against("crun", "run")),
@@ -304,6 +327,10 @@ ROWS = [
         against_floor(with_cgroups=True)),
     Row("oci-run-seccomp/crun", "trivet-oci", "crun", RUN.replace("no seccomp", "Docker's seccomp profile"),
         against("crun", "run", with_seccomp=True)),
+    Row("oci-memory/crun", "trivet-oci", "crun", "the most memory that a process of such a run has",
+        against("crun", "memory"), metrics=("memory",)),
+    Row("oci-memory/runc", "trivet-oci", "runc", "the most memory that a process of such a run has",
+        against("runc", "memory"), metrics=("memory",)),
     Row("oci-lifecycle/crun", "trivet-oci", "crun", "create, start and delete the same",
         against("crun", "lifecycle")),
     Row("oci-lifecycle/runc", "trivet-oci", "runc", "create, start and delete the same",
@@ -321,6 +348,16 @@ ROWS = [
     Row("run-network/podman", "trivet", "podman with crun",
         "trivet with its default network (pasta), podman still with --network none",
         against_podman("crun")),
+    Row("wasm-oci-run/wasmtime", "trivet-oci", "wasmtime",
+        "a module that says hello, compiled before, in a container; wasmtime without one",
+        oci_wasm(wasm.hello), boxed=False),
+    Row("wasm-run/wasmtime", "trivet", "wasmtime", "the same by trivet run --network none",
+        trivet_wasm, boxed=False),
+    Row("wasm-compute/wasmtime", "trivet-oci", "wasmtime", "a module that computes for a while",
+        oci_wasm(wasm.compute), boxed=False),
+    Row("wasm-large/compile", "trivet-oci", "wasmtime",
+        "a module of 10 MB from the cache; wasmtime compiles it at every start, as crun does",
+        oci_wasm(wasm.large), boxed=False),
 ]
 
 
@@ -347,7 +384,7 @@ def measure_row(row: Row, pairs: int) -> list[dict]:
                     samples[side].append(function())
         finally:
             workspace.close()
-    return [result_of(row, metric, samples, pairs) for metric in ("wall", "cpu")]
+    return [result_of(row, metric, samples, pairs) for metric in row.metrics]
 
 
 def result_of(row: Row, metric: str, samples: tuple[list[Sample], list[Sample]],
@@ -357,7 +394,7 @@ def result_of(row: Row, metric: str, samples: tuple[list[Sample], list[Sample]],
     return {"name": row.name, "subject": row.subject, "baseline": row.baseline, "metric": metric,
             "ratio": round(subject / baseline, 4) if baseline else None,
             "subject_median": round(subject, 3), "baseline_median": round(baseline, 3),
-            "unit": "ms", "pairs": pairs}
+            "unit": "KiB" if metric == "memory" else "ms", "pairs": pairs}
 
 
 def print_head() -> None:
@@ -366,6 +403,12 @@ def print_head() -> None:
 
 
 def print_row(results: list[dict]) -> None:
+    if len(results) == 1:
+        memory, = results
+        print(f"{memory['name']:24} {memory['subject']:12} {memory['subject_median']:8.0f} {'KiB':>8}   "
+              f"{memory['baseline']:18} {memory['baseline_median']:8.0f} {'KiB':>8}   "
+              f"{memory['ratio'] or 0:6.3f} {'':6}   {memory['pairs']}", flush=True)
+        return
     wall, cpu = results
     print(f"{wall['name']:24} {wall['subject']:12} {wall['subject_median']:8.2f} "
           f"{cpu['subject_median']:8.2f}   {wall['baseline']:18} {wall['baseline_median']:8.2f} "

@@ -225,19 +225,44 @@ GUEST_TESTS = ("test_oci_lifecycle.py", "test_oci_fields.py", "test_run_limits.p
                "test_run_crash.py")
 
 
+# On cgroup v1 too, where systemd has a part of the controllers and its own names for limits.
+SYSTEMD_V1_TESTS = ("(life or survive or update or devices or slices or fails or subgroup or memory) "
+                    "and not user")
+
+
 def guest_tests() -> Counts:
     """The native and cgroup tests in a virtual machine with cgroup v2 and a kernel of its own."""
+    return in_guest([], "-n", str(CPUS), *(f"tests/integration/{name}" for name in GUEST_TESTS))
+
+
+def systemd_tests() -> Counts:
+    """The systemd cgroup driver, for root, ordinary users and podman, where systemd is PID 1."""
+    total = Counts()
+    # Side by side: such a guest keeps one processor busy.
+    with concurrent.futures.ThreadPoolExecutor(CPUS) as pool:
+        for guest in [pool.submit(in_guest, ["--systemd"], "tests/guest"),
+                      pool.submit(in_guest, ["--systemd", "--cgroups", "v1"],
+                                  "tests/guest/test_systemd.py", "-k", SYSTEMD_V1_TESTS)]:
+            total.add(guest.result())
+    return total
+
+
+def in_guest(options: list[str], *arguments: str) -> Counts:
+    """pytest with these arguments in a virtual machine with these options of guest.py."""
     environment = {**os.environ, "TRIVET_BIN_DIR": str(ROOT / "build/bin"),
                    "TRIVET_TEST_PATIENCE": "20"}
-    command = [sys.executable, "tests/guest/guest.py", "--timeout", "900", "--", sys.executable, "-m",
-               "pytest", "-q", "--color=no", "--tb=short", "-p", "no:cacheprovider", "-n", str(CPUS),
-               *(f"tests/integration/{name}" for name in GUEST_TESTS)]
+    command = [sys.executable, "tests/guest/guest.py", *options, "--timeout", "900", "--",
+               sys.executable, "-m", "pytest", "-q", "--color=no", "--tb=short", "-p",
+               "no:cacheprovider", *arguments]
     result = run(command, timeout=1000, env=environment)
-    # The guest's files are gone with it; its console has pytest's last line.
+    # The guest's files are gone with it; its console has pytest's last line, perhaps with one of
+    # systemd's behind it.
+    summaries = re.findall(r"^.*\d (?:passed|failed|errors?|skipped|deselected).* in [\d.]+s.*$",
+                           result.stdout, re.MULTILINE)
     counts = {word: int(number) for number, word in
-              re.findall(r"(\d+) (passed|failed|errors?|skipped)", result.stdout.splitlines()[-1])}
+              re.findall(r"(\d+) (passed|failed|errors?|skipped)", summaries[-1] if summaries else "")}
     failed = counts.get("failed", 0) + counts.get("error", 0) + counts.get("errors", 0)
-    if result.returncode != 0:
+    if result.returncode != 0 or not summaries:
         failed = max(failed, 1)
         show("tests in the guest", result.stdout, lines=1000)
     return Counts(counts.get("passed", 0), failed, counts.get("skipped", 0))
@@ -265,24 +290,24 @@ def caller_tests(arguments: list[str]) -> Counts:
                         ["-n", str(CALLER_WORKERS), "--dist", "loadfile", "tests/callers", *arguments])
 
 
-def fuzz_smoke() -> Counts:
-    """Each fuzzer of the sanitized build for a few seconds from its seeds: it finds nothing at once."""
+def fuzz(seconds: int) -> Counts:
+    """Each fuzzer of the sanitized build from its seeds, for a while: it finds nothing."""
     total = Counts()
     fuzzers = sorted((ROOT / "build-asan/bin").glob("fuzz_*"))
     assert fuzzers
 
-    def fuzz(program: pathlib.Path) -> Counts:
+    def fuzz_one(program: pathlib.Path) -> Counts:
         with tempfile.TemporaryDirectory(prefix="trivet-fuzz-") as scratch:
             seeds = ROOT / "tests/fuzz/corpus" / program.name
             # The first directory receives what is found; the seeds are only read.
-            command = [str(program), f"-max_total_time={FUZZ_SECONDS}", "-timeout=10",
+            command = [str(program), f"-max_total_time={seconds}", "-timeout=10",
                        "-rss_limit_mb=2048", f"-artifact_prefix={scratch}/", scratch]
             if seeds.is_dir():
                 command.append(str(seeds))
-            return one_check(program.name, run(low(command), timeout=FUZZ_SECONDS * 6))
+            return one_check(program.name, run(low(command), timeout=seconds * 2 + 60))
 
     with concurrent.futures.ThreadPoolExecutor(CPUS) as pool:
-        for counts in pool.map(fuzz, fuzzers):
+        for counts in pool.map(fuzz_one, fuzzers):
             total.add(counts)
     return total
 
@@ -313,9 +338,10 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     conformance = Suite("conformance", lambda: conformance_tests(options.pytest))
     integration_asan = Suite("integration tests, sanitizers",
                              lambda: integration_tests("asan", options.pytest))
-    fuzzers = Suite("fuzzers", fuzz_smoke)
+    fuzzers = Suite("fuzzers", lambda: fuzz(options.fuzz_seconds))
     faults = Suite("faults", lambda: fault_tests(options.pytest))
     guest = Suite("tests in a guest with cgroup v2", guest_tests)
+    systemd = Suite("tests in guests with systemd", systemd_tests)
     if options.unit:
         return [[[build_asan, unit]]]
     if options.integration:
@@ -323,17 +349,19 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     if options.faults:
         return [[[build_release, faults]]]
     if options.guest:
-        return [[[build_release, guest]]]
+        return [[[build_release, guest, systemd]]]
     if options.callers:
         return [[[build_release, callers]]]
     if options.conformance:
         return [[[build_release, conformance]]]
     if options.asan:
         return [[[build_asan]], [[unit], [integration_asan]]]
+    if options.fuzz:
+        return [[[build_asan, fuzzers]]]
     if options.quick:
         return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]]]
     return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]],
-            [[integration_asan], [fuzzers, tidy]], [[faults]], [[guest]]]
+            [[integration_asan], [fuzzers, tidy]], [[faults]], [[guest, systemd]]]
 
 
 def parse_options() -> argparse.Namespace:
@@ -343,7 +371,7 @@ def parse_options() -> argparse.Namespace:
         "clang-format and clang-tidy (on what changed), the integration and conformance tests, "
         "podman, docker and containerd driving trivet-oci, then unit and integration tests with "
         "AddressSanitizer and UndefinedBehaviorSanitizer, a few seconds of every fuzzer, the faults, "
-        "and the cgroup tests in a virtual machine with cgroup v2.")
+        "and the cgroup tests in virtual machines with cgroup v2 and with systemd.")
     some = parser.add_mutually_exclusive_group()
     some.add_argument("--unit", action="store_true", help="only the unit tests (with sanitizers)")
     some.add_argument("--integration", action="store_true",
@@ -351,7 +379,7 @@ def parse_options() -> argparse.Namespace:
     some.add_argument("--faults", action="store_true",
                       help="only the tests that fail every kernel call in turn")
     some.add_argument("--guest", action="store_true",
-                      help="only the tests in a virtual machine with cgroup v2")
+                      help="only the tests in virtual machines with cgroup v2 and with systemd")
     some.add_argument("--callers", action="store_true",
                       help="only podman, buildah, docker and containerd driving trivet-oci")
     some.add_argument("--conformance", action="store_true",
@@ -360,11 +388,21 @@ def parse_options() -> argparse.Namespace:
     some.add_argument("--asan", action="store_true", help="only what runs with sanitizers")
     some.add_argument("--quick", action="store_true",
                       help="without clang-tidy, fuzzers and integration tests with sanitizers")
-    parser.add_argument("--tidy-seconds", type=float, default=240, metavar="N",
-                        help="how long clang-tidy may take (default: %(default)s)")
+    some.add_argument("--fuzz", action="store_true", help="only the fuzzers")
+    parser.add_argument("--tidy-seconds", type=float, metavar="N",
+                        help="how long clang-tidy may take (default: 240; with --nightly 7200)")
+    parser.add_argument("--fuzz-seconds", type=int, metavar="N",
+                        help=f"how long each fuzzer runs (default: {FUZZ_SECONDS}; with --nightly 300)")
+    parser.add_argument("--nightly", action="store_true",
+                        help="take the time: five minutes a fuzzer, and clang-tidy to its end")
     parser.add_argument("pytest", nargs="*", metavar="-- ARGUMENT",
                         help="for pytest, such as -- -k exec")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.tidy_seconds is None:
+        options.tidy_seconds = 7200 if options.nightly else 240
+    if options.fuzz_seconds is None:
+        options.fuzz_seconds = 300 if options.nightly else FUZZ_SECONDS
+    return options
 
 
 @dataclasses.dataclass

@@ -131,6 +131,7 @@ struct RunOptions {
   std::string uts_mode;  // "", "host"
   std::string cgroup_parent;
   std::string isolation;  // "" and "auto": by annotations, image and program; "native", "wasm"
+  std::string invoke;     // Wasm: the exported function that is called instead of the start
   std::string fuel;       // Wasm: instructions it may execute, or "off"; "": 1,000,000,000
 
   RestartPolicy restart;
@@ -219,6 +220,7 @@ struct ExecOptions {
   std::string workdir;
   std::string user;
   bool privileged = false;
+  std::string invoke;  // Wasm: the exported function that is called instead of the program's start
   std::string detach_keys = "ctrl-p,ctrl-q";
 };
 

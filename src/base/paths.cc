@@ -7,6 +7,8 @@
 
 #include <fmt/core.h>
 
+#include "base/process.h"
+
 namespace trivet {
 
 namespace {
@@ -20,11 +22,17 @@ std::string home() {
   return env_or("HOME", "/");
 }
 
+// USER tells root of a system container, which is in a user namespace too (runc asks the same).
+bool is_users_root() {
+  return !env_or("XDG_RUNTIME_DIR", "").empty() && env_or("USER", "") != "root" &&
+         in_user_namespace();
+}
+
 }  // namespace
 
 std::string default_state_dir() {
-  const std::string runtime =
-      geteuid() == 0 ? "/run" : env_or("XDG_RUNTIME_DIR", fmt::format("/tmp/trivet-{}", geteuid()));
+  std::string runtime = env_or("XDG_RUNTIME_DIR", fmt::format("/tmp/trivet-{}", geteuid()));
+  if (geteuid() == 0 && !is_users_root()) runtime = "/run";
   return env_or("TRIVET_STATE_DIR", runtime + "/trivet");
 }
 

@@ -7,7 +7,8 @@ namespace trivet {
 
 // As root: state /run/trivet, data /var/lib/trivet, configuration /etc/trivet. Otherwise
 // $XDG_RUNTIME_DIR/trivet, $XDG_DATA_HOME/trivet (~/.local/share) and $XDG_CONFIG_HOME/trivet
-// (~/.config). TRIVET_STATE_DIR and TRIVET_DATA_DIR override the first two.
+// (~/.config). TRIVET_STATE_DIR and TRIVET_DATA_DIR override the first two. The state of a user who
+// has become root of a user namespace, as podman does it, is that user's still.
 [[nodiscard]] std::string default_state_dir();
 [[nodiscard]] std::string default_data_dir();
 [[nodiscard]] std::string default_config_dir();

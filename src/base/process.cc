@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/text.h"
 
 namespace trivet {
 
@@ -124,6 +125,18 @@ bool is_alive(const ProcessId& process) {
   const auto stat = read_stat(process.pid);
   return stat && stat->start_ticks == process.start_ticks && stat->state != 'Z' &&
          stat->state != 'X';
+}
+
+bool in_user_namespace() {
+  // Asked once: this process changes its own for no other.
+  static const bool inside = [] {
+    const auto map = read_file("/proc/self/uid_map");
+    if (!map) return false;
+    std::vector<std::string> words = split(trim(*map), ' ');
+    std::erase(words, "");
+    return words != std::vector<std::string>{"0", "0", "4294967295"};
+  }();
+  return inside;
 }
 
 Result<UniqueFd> open_pidfd(pid_t pid) {

@@ -28,6 +28,9 @@ Result<ProcessId> identify_process(pid_t pid);
 // True while the very process runs; a zombie counts as gone.
 [[nodiscard]] bool is_alive(const ProcessId& process);
 
+// Whether this process is in another user namespace than the host's: root there is nobody special.
+[[nodiscard]] bool in_user_namespace();
+
 // A pidfd of exactly this process: opened, then its identity is checked. kNotFound if it is gone.
 Result<UniqueFd> open_pidfd(const ProcessId& process);
 Result<UniqueFd> open_pidfd(pid_t pid);

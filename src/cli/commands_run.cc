@@ -251,6 +251,8 @@ Command make_exec() {
   command.value("-w,--workdir", "DIR", exec_options.workdir, "Start in DIR");
   command.value("-u,--user", "USER[:GROUP]", exec_options.user, "Run as USER, a name or a number");
   command.flag("--privileged", exec_options.privileged, "Give all capabilities");
+  command.value("--invoke", "FUNCTION", exec_options.invoke,
+                "WebAssembly: call this export, with the arguments as numbers");
   command.value("--detach-keys", "KEYS", exec_options.detach_keys, "Keys that leave it running")
       .defaults_to("ctrl-p,ctrl-q");
   command.example("trivet exec -it web sh", "A shell in a running container")

@@ -72,6 +72,8 @@ void declare_container(Command& command, RunFlags& flags) {
       .one_of({"auto", "native", "wasm"});
   command.value("--fuel", "N", run.fuel, "WebAssembly: end it after N instructions; off: never")
       .defaults_to("1000000000");
+  command.value("--invoke", "FUNCTION", run.invoke,
+                "WebAssembly: call this export, with the arguments as numbers");
   command.value("--detach-keys", "KEYS", run.detach_keys, "Keys that leave it running")
       .defaults_to("ctrl-p,ctrl-q");
   command.parsed("-l,--label", "KEY=VALUE", into_map(run.labels), "Label the container")

@@ -189,6 +189,13 @@ Result<> Container::start(Timing* timing) {
     start_socket_ = TRY(connect_to_start(state_directory_));
   }
   const UniqueFd conversation = std::move(start_socket_);
+  // Only now is it required (runtime-spec: config.md, process). Like any start that fails this one
+  // ends the container.
+  if (!record_.has_process) {
+    TRY(kill(SIGKILL));
+    return std::unexpected(
+        abandon_start(Error(ErrorCode::kInvalidArgument, "config.json: \"process\" is missing")));
+  }
   oci::Spec spec;
   if (record_.has_hooks) {
     spec = TRY(load_spec());
@@ -287,6 +294,25 @@ Result<> Container::update(const oci::Resources& resources) {
   if (!cgroup_) return fail(ErrorCode::kUnsupported, "container \"{}\" has no cgroup", id());
   if (status() == Status::kStopped) return wrong_state("update", id(), Status::kStopped);
   return cgroup_->apply(resources);
+}
+
+Result<> Container::update_rdt(const std::string& l3_cache_schema,
+                               const std::string& mem_bw_schema) {
+  const std::string mount_point = TRY(resctrl::find_mount_point());
+  if (status() == Status::kStopped) return wrong_state("update", id(), Status::kStopped);
+  const oci::Spec spec = TRY(load_spec());
+  oci::IntelRdt config = spec.linux_config->intel_rdt.value_or(oci::IntelRdt{});
+  config.schemata.clear();
+  config.l3_cache_schema = l3_cache_schema;
+  config.mem_bw_schema = mem_bw_schema;
+  if (spec.linux_config->intel_rdt || !record_.resctrl_groups.empty()) {
+    return resctrl::update_schemata(mount_point, config, id());
+  }
+  const resctrl::Groups groups = TRY(resctrl::make_groups(mount_point, config, id()));
+  record_.resctrl_groups = groups.owned;
+  TRY(write_record(state_directory_, record_));
+  for (const pid_t pid : TRY(processes())) TRY(resctrl::add_process(groups, pid));
+  return {};
 }
 
 Result<std::vector<pid_t>> Container::processes() const {

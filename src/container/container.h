@@ -162,6 +162,9 @@ class Container {
   Result<> pause();
   Result<> resume();
   Result<> update(const oci::Resources& resources);
+  // The container's share of cache and memory bandwidth, L3 and MB lines as linux.intelRdt has
+  // them; an empty one stays. One that was made without intelRdt joins a group of its own now.
+  Result<> update_rdt(const std::string& l3_cache_schema, const std::string& mem_bw_schema);
   Result<Started> exec(const ExecOptions& options) const;
   Result<std::vector<pid_t>> processes() const;
   Result<cgroup::Stats> stats() const;
@@ -187,6 +190,7 @@ class Container {
     std::optional<cgroup::Paths> cgroup_paths;  // nothing: disabled
     std::map<std::string, std::string> annotations;
     bool has_hooks = false;
+    bool has_process = true;                  // otherwise it can't be started
     std::vector<std::string> resctrl_groups;  // made for it
     uint64_t root_mount = 0;  // of the root in our own mount namespace; 0: it has one of its own
   };

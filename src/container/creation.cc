@@ -68,15 +68,11 @@ Result<Container> Creation::run() {
   container.init_pidfd_ = std::move(init_.pidfd);
   container.console_ = std::move(console_);
   container.start_socket_ = std::move(sync_.parent);
-  container.program_ = spec_.process->args.front();
+  if (spec_.process) container.program_ = spec_.process->args.front();
   return container;
 }
 
 Result<> Creation::steps() {
-  struct NamedStep {
-    const char* name;
-    Result<> (Creation::*run)();
-  };
   constexpr auto kSteps = std::to_array<NamedStep>({
       {"check the configuration", &Creation::check},
       {"claim the id", &Creation::claim},
@@ -86,12 +82,25 @@ Result<> Creation::steps() {
       {"clone the init", &Creation::launch},
       {"join the resctrl groups", &Creation::join_resctrl},
       {"write the id maps", &Creation::write_id_maps},
+      {"start the scope", &Creation::start_scope},
       {"apply the limits", &Creation::limit},
       {"wait for the init", &Creation::follow},
       {"publish the state", &Creation::publish},
   });
+  constexpr auto kRestoreSteps = std::to_array<NamedStep>({
+      {"check the configuration", &Creation::check},
+      {"claim the id", &Creation::claim},
+      {"make the cgroup", &Creation::make_cgroup},
+      {"plan", &Creation::make_plans},
+      {"restore the init", &Creation::restore_init},
+      {"publish the state", &Creation::publish},
+  });
+  return image_ == nullptr ? run_steps(kSteps) : run_steps(kRestoreSteps);
+}
+
+Result<> Creation::run_steps(std::span<const NamedStep> steps) {
   using Clock = std::chrono::steady_clock;
-  for (const NamedStep& step : kSteps) {
+  for (const NamedStep& step : steps) {
     const Clock::time_point begin = options_.timing != nullptr ? Clock::now() : Clock::time_point{};
     TRY((this->*step.run)());
     if (options_.timing == nullptr) continue;
@@ -123,6 +132,7 @@ Result<> Creation::claim() {
   record_.created = std::chrono::system_clock::now();
   record_.annotations = spec_.annotations;
   record_.has_hooks = !spec_.hooks.empty();
+  record_.has_process = spec_.process.has_value();
   record_.cgroup_driver = options_.cgroup_driver;
   const std::string config =
       options_.config_json.empty() ? oci::print_spec(spec_) : std::string(options_.config_json);
@@ -136,7 +146,7 @@ Result<> Creation::claim() {
 bool Creation::can_do_without_cgroup(const Error& error) const {
   const int number = error.errnum();
   const bool denied = number == EACCES || number == EPERM || number == EROFS;
-  return geteuid() != 0 && denied &&
+  return cgroup::is_ordinary_user() && denied &&
          (!spec_.linux_config->resources || !has_limits(*spec_.linux_config->resources));
 }
 
@@ -165,13 +175,18 @@ Result<> Creation::make_plans() {
                     .overlay = options_.overlay,
                     .overlay_mount_point = directory_ + "/rootfs",
                     .no_pivot = options_.no_pivot,
-                    .cgroup = cgroup_ ? &cgroup_->paths() : nullptr};
+                    .cgroup = cgroup_ ? &cgroup_->paths() : nullptr,
+                    .in_user_namespace = in_user_namespace()};
   if (options_.overlay && mkdir(inputs.overlay_mount_point.c_str(), 0700) != 0) {
     return fail_errno("mkdir \"{}\"", inputs.overlay_mount_point);
   }
   root_ = TRY(plan_root(spec_, inputs));
   std::vector<std::string> warnings;
-  process_ = TRY(plan_process(*spec_.process, powers_in(*spec_.linux_config), warnings));
+  if (!spec_.linux_config->mount_label.empty() && !has_selinux()) {
+    warnings.push_back("linux.mountLabel has no effect: SELinux is not enabled on this host");
+  }
+  const oci::Process process = spec_.process.value_or(oci::Process{.cwd = "/"});
+  process_ = TRY(plan_process(process, powers_in(*spec_.linux_config), warnings));
   if (options_.on_warning) {
     for (const std::string& warning : warnings) options_.on_warning(warning);
   }
@@ -265,7 +280,7 @@ Result<> Creation::launch() {
   }
   std::vector<UniqueFd> cgroup_fds;
   UniqueFd cgroup_directory;
-  if (cgroup_) {
+  if (cgroup_ && !cgroup_->is_scope()) {
     cgroup_directory = TRY(cgroup_->v2_directory_fd());
     launch_options.cgroup_fd = cgroup_directory.get();
     if (!cgroup_directory) cgroup_fds = TRY(cgroup_->open_join_fds());
@@ -285,6 +300,7 @@ Result<> Creation::launch() {
                                       !spec_.linux_config->net_devices.empty(),
                  .starts_in_root = namespaces_.user,
                  .report_times = options_.timing != nullptr};
+  stage_plan_.await_cgroup = cgroup_ && cgroup_->is_scope();
   init_ = TRY(launch_stage(encode(stage_plan_, fds), inherit, launch_options));
   rollback_.add([this] { return kill_and_reap(init_.pidfd.get()); });
   sync_.child.reset();
@@ -334,11 +350,24 @@ Result<> Creation::write_id_maps() {
   return send_go(sync_.parent.get());
 }
 
+// The init waits: its cgroup namespace has to begin inside the scope.
+Result<> Creation::start_scope() {
+  if (!cgroup_ || !cgroup_->is_scope()) return {};
+  TRY_IN(cgroup_->start_scope(init_.pid, options_.id,
+                              spec_.linux_config->resources.value_or(oci::Resources{}),
+                              spec_.annotations),
+         "make the cgroup");
+  return send_go(sync_.parent.get());
+}
+
 Result<> Creation::limit() {
   if (cgroup_ && spec_.linux_config->resources) {
     TRY(cgroup_->apply_limits(*spec_.linux_config->resources));
     record_.cgroup_paths =
         cgroup_->paths();  // a limit may have brought the v2 tree of a hybrid host in
+  }
+  if (const auto owner = find_cgroup_owner(spec_); owner && cgroup_ && geteuid() == 0) {
+    TRY_IN(cgroup_->delegate_to(*owner), "delegate the cgroup");
   }
   if (process_.oom_score_adj) {
     TRY_IN(write_existing(AT_FDCWD, fmt::format("/proc/{}/oom_score_adj", init_.pid),
@@ -461,7 +490,8 @@ Result<> Creation::publish() {
     TRY(replace_file(AT_FDCWD, options_.pid_file, fmt::format("{}", init_.pid), 0644));
   }
   TRY(send_pidfd(options_.pidfd_socket, init_.pidfd.get()));
-  if (options_.start_by == CreateOptions::StartBy::kCreator) return {};
+  // A restored one runs already.
+  if (options_.start_by == CreateOptions::StartBy::kCreator || image_ != nullptr) return {};
   return send_keep(sync_.parent.get());
 }
 

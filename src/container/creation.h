@@ -1,10 +1,12 @@
 // create(), step by step.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/rollback.h"
+#include "container/checkpoint.h"
 #include "container/container.h"
 #include "container/launch.h"
 #include "container/plan.h"
@@ -14,13 +16,21 @@ namespace trivet::container {
 // One attempt to create a container. The steps run in the order of run(); each registers its undo.
 class Creation {
  public:
-  Creation(const oci::Spec& spec, const CreateOptions& options) : spec_(spec), options_(options) {}
+  // With an image its processes are restored from there (restore.cc).
+  Creation(const oci::Spec& spec, const CreateOptions& options,
+           const CheckpointOptions* image = nullptr)
+      : spec_(spec), options_(options), image_(image) {}
   Result<Container> run();
   // The plans in print.
   Result<std::string> dry_run();
 
  private:
+  struct NamedStep {
+    const char* name;
+    Result<> (Creation::*run)();
+  };
   Result<> steps();
+  Result<> run_steps(std::span<const NamedStep> steps);
 
   Result<> check();
   Result<> claim();
@@ -30,6 +40,7 @@ class Creation {
   Result<> open_mount_sources(std::vector<int>& inherit);
   Result<> mount_root_here();  // when it has no mount namespace of its own
   Result<> launch();
+  Result<> start_scope();
   Result<> limit();  // while the stage goes on by itself
   Result<> join_resctrl();
   Result<> write_id_map(const char* file, const char* helper, const std::string& map) const;
@@ -42,10 +53,15 @@ class Creation {
   Result<> deliver_console(UniqueFd master);
   Result<> publish();  // state and pid file
 
+  Result<> restore_init();
+  Result<> adopt_restored(pid_t pid);
+  Result<> handle_notification(const criu::Answer& notification, UniqueFd received);
+
   [[nodiscard]] Error init_died() const;
 
   const oci::Spec& spec_;
   const CreateOptions& options_;
+  const CheckpointOptions* image_;
   Rollback rollback_;
 
   std::string directory_;

@@ -208,6 +208,7 @@ void encode_process(BlobWriter& blob, const ProcessPlan& process, stage::Plan& p
   if (!process.seccomp.empty()) {
     plan.flags |= stage::kHasSeccomp;
     if (process.seccomp_listener) plan.flags |= stage::kHasListener;
+    if (process.sends_by_sendmmsg) plan.flags |= stage::kSendsBySendmmsg;
     plan.seccomp_flags = process.seccomp_flags;
     std::vector<uint64_t> filter(process.seccomp.size());
     static_assert(sizeof(sock_filter) == sizeof(uint64_t));
@@ -241,6 +242,7 @@ std::string encode(const StagePlan& source, const StageFds& fds) {
   if (source.pause_before_pivot) plan.flags |= stage::kPauseBeforePivot;
   if (source.pause_before_exec) plan.flags |= stage::kPauseBeforeExec;
   if (source.report_times) plan.flags |= stage::kReportTimes;
+  if (source.await_cgroup) plan.flags |= stage::kAwaitCgroup;
   if (source.report_namespaces) plan.flags |= stage::kReportNamespaces;
   plan.scratch = blob.reserve(kScratchBytes);
   return blob.finish(plan);

@@ -27,6 +27,7 @@ struct StagePlan {
   bool pause_before_pivot = false;
   bool pause_before_exec = false;
   bool report_namespaces = false;
+  bool await_cgroup = false;
   bool starts_in_root = false;  // its directory is the root: see LaunchOptions::directory
   bool report_times = false;
 };

@@ -61,11 +61,16 @@ struct ExecLaunch {
   std::vector<int> inherit;
   std::vector<UniqueFd> cgroup_fds;
   UniqueFd cgroup_directory;
+  bool await_cgroup = false;  // systemd moves it
   LaunchOptions options;
 };
 
 // A process with initial CPUs joins by itself, after it has run on them.
 Result<> prepare_cgroup(const cgroup::Cgroup& cgroup, bool has_initial_cpus, ExecLaunch& launch) {
+  if (cgroup.is_scope() && !cgroup.is_in_reach()) {
+    launch.await_cgroup = true;
+    return {};
+  }
   if (!has_initial_cpus) launch.cgroup_directory = TRY(cgroup.v2_directory_fd());
   launch.options.cgroup_fd = launch.cgroup_directory.get();
   if (launch.cgroup_directory) return {};
@@ -119,16 +124,18 @@ Result<Started> Container::exec(const ExecOptions& options) const {
   launch.inherit.push_back(process.program_fd);
   launch.inherit.insert(launch.inherit.end(), process.handed_fds.begin(), process.handed_fds.end());
   if ((flags & CLONE_NEWPID) != 0) launch.options.pid_namespace = init.get();
+  std::optional<cgroup::Cgroup> cgroup;
   if (cgroup_) {
-    const cgroup::Cgroup cgroup =
-        TRY_IN(cgroup_->subgroup(options.cgroup), "exec in cgroup \"{}\"", options.cgroup);
-    TRY(prepare_cgroup(cgroup, !process.initial_cpus.empty(), launch));
+    cgroup = TRY_IN(cgroup_->subgroup(options.cgroup), "exec in cgroup \"{}\"", options.cgroup);
+    TRY(prepare_cgroup(*cgroup, !process.initial_cpus.empty(), launch));
   } else if (!options.cgroup.empty()) {
     return fail(ErrorCode::kUnsupported, "container \"{}\" has no cgroup", id());
   }
 
   // The parent sets what the process itself may have no right to.
-  const StagePlan plan{.process = &process, .pause_before_exec = process.oom_score_adj.has_value()};
+  const StagePlan plan{.process = &process,
+                       .pause_before_exec = process.oom_score_adj.has_value(),
+                       .await_cgroup = launch.await_cgroup};
   StageProcess child = TRY(launch_stage(encode(plan, launch.fds), launch.inherit, launch.options));
   sync.child.reset();
   Rollback rollback;
@@ -143,6 +150,10 @@ Result<Started> Container::exec(const ExecOptions& options) const {
       return send_listener(*spec.linux_config->seccomp, make_state(record_, now), child.pid,
                            listener.get());
     };
+    if (launch.await_cgroup) {
+      TRY_IN(cgroup->attach_process(child.pid), "join the cgroup");
+      TRY(send_go(sync.parent.get()));
+    }
     TRY(follow_exec(sync.parent.get(), plan, options, on_listener, started));
     if (!options.pid_file.empty()) {
       TRY(replace_file(AT_FDCWD, options.pid_file, fmt::format("{}", child.pid), 0644));

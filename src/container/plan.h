@@ -100,6 +100,7 @@ struct ProcessPlan {
   std::vector<sock_filter> seccomp;
   uint32_t seccomp_flags = 0;
   bool seccomp_listener = false;
+  bool sends_by_sendmmsg = false;  // since the filter asks the listener about sendmsg(2)
   uint32_t preserve_fds = 0;
   int program_fd = -1;          // executed instead of what args[0] names
   std::vector<int> handed_fds;  // what it gets besides
@@ -121,6 +122,10 @@ struct NamespacePlan {
       sysctls;  // path below /proc ("sys/net/…"), value
 };
 
+// Whether this host has SELinux. Without it linux.mountLabel means nothing, and keeps nobody from
+// anything: a label of files is no confinement of a process.
+[[nodiscard]] bool has_selinux();
+
 // Refuses, naming the field, what this engine can't do.
 Result<> check_supported(const oci::Spec& spec);
 
@@ -132,12 +137,19 @@ Result<> check_supported(const oci::Spec& spec);
 
 Result<NamespacePlan> plan_namespaces(const oci::Spec& spec);
 
+// The user on the host that a container's cgroup is handed to, so that the program can make groups
+// below its own: the one it runs as, where it has a cgroup namespace and a cgroup mount that can be
+// written (runc does the same). Nothing for root of the host and for unmapped users.
+[[nodiscard]] std::optional<uid_t> find_cgroup_owner(const oci::Spec& spec);
+
 struct RootInputs {
   std::string bundle;
   std::optional<OverlayRoot> overlay;
   std::string overlay_mount_point;  // an empty directory on the host
   bool no_pivot = false;
   const cgroup::Paths* cgroup = nullptr;  // null: no cgroups
+  // The creator is in a user namespace itself, where device nodes can only be bound.
+  bool in_user_namespace = false;
 };
 Result<RootPlan> plan_root(const oci::Spec& spec, const RootInputs& inputs);
 

@@ -94,10 +94,11 @@ Result<> add_namespace(const oci::Namespace& entry, NamespacePlan& plan) {
 
 }  // namespace
 
+bool has_selinux() {
+  return exists("/sys/fs/selinux/status");
+}
+
 Result<> check_supported(const oci::Spec& spec) {
-  if (!spec.process) {
-    return fail(ErrorCode::kInvalidArgument, "config.json: \"process\" is missing");
-  }
   if (!spec.root) return fail(ErrorCode::kInvalidArgument, "config.json: \"root\" is missing");
   if (!spec.linux_config)
     return fail(ErrorCode::kInvalidArgument, "config.json: \"linux\" is missing");
@@ -110,13 +111,31 @@ Result<> check_supported(const oci::Spec& spec) {
       config.find_namespace(oci::NamespaceType::kNetwork) == nullptr) {
     return fail(ErrorCode::kInvalidArgument, "linux.netDevices: needs a network namespace");
   }
-  if (!config.mount_label.empty() && !exists("/sys/fs/selinux/status")) {
-    return fail(ErrorCode::kUnsupported,
-                "linux.mountLabel: \"{}\": SELinux is not enabled on this host",
-                config.mount_label);
-  }
   if (spec.vm) return unsupported("vm");
   return {};
+}
+
+std::optional<uid_t> find_cgroup_owner(const oci::Spec& spec) {
+  const auto is_writable_cgroup = [](const oci::Mount& mount) {
+    return (mount.type == "cgroup" || mount.type == "cgroup2") &&
+           std::ranges::find(mount.options, "ro") == mount.options.end();
+  };
+  const oci::Namespace* own = spec.linux_config->find_namespace(oci::NamespaceType::kCgroup);
+  if (own == nullptr || !own->path.empty() ||
+      std::ranges::none_of(spec.mounts, is_writable_cgroup)) {
+    return std::nullopt;
+  }
+  const uid_t uid = spec.process->user.uid;
+  uid_t host = uid;
+  if (spec.linux_config->find_namespace(oci::NamespaceType::kUser) != nullptr) {
+    const auto& maps = spec.linux_config->uid_mappings;
+    const auto map = std::ranges::find_if(maps, [uid](const oci::IdMapping& entry) {
+      return uid >= entry.container_id && uid - entry.container_id < entry.size;
+    });
+    if (map == maps.end()) return std::nullopt;
+    host = map->host_id + (uid - map->container_id);
+  }
+  return host == 0 ? std::nullopt : std::optional(host);
 }
 
 Result<NamespacePlan> plan_namespaces(const oci::Spec& spec) {

@@ -216,24 +216,26 @@ Result<> plan_memory_policy(const oci::MemoryPolicy& policy, ProcessPlan& plan) 
   return {};
 }
 
-// A system call of the exchange that hands the listener over would wait for it for ever.
-Result<> check_listener(const oci::Seccomp& seccomp) {
-  constexpr const char* kNotify = "SCMP_ACT_NOTIFY";
+bool notifies(const oci::Seccomp& seccomp, std::string_view call) {
+  return std::ranges::any_of(seccomp.syscalls, [call](const oci::SeccompRule& rule) {
+    return rule.action == "SCMP_ACT_NOTIFY" &&
+           std::ranges::find(rule.names, call) != rule.names.end();
+  });
+}
+
+// The call that hands the listener over can't be one that waits for the listener's answer. Whatever
+// comes after it may be.
+Result<> plan_listener(const oci::Seccomp& seccomp, ProcessPlan& plan) {
   if (seccomp.listener_path.empty()) {
     return fail(ErrorCode::kInvalidArgument,
                 "linux.seccomp: SCMP_ACT_NOTIFY needs linux.seccomp.listenerPath");
   }
-  bool bad = false;
-  for (const oci::SeccompRule& rule : seccomp.syscalls) {
-    if (rule.action != kNotify) continue;
-    for (const char* name : {"sendmsg", "read"}) {
-      bad |= std::ranges::find(rule.names, name) != rule.names.end();
-    }
-  }
-  if (!bad) return {};
+  plan.seccomp_listener = true;
+  plan.sends_by_sendmmsg = notifies(seccomp, "sendmsg");
+  if (!plan.sends_by_sendmmsg || !notifies(seccomp, "sendmmsg")) return {};
   return fail(ErrorCode::kUnsupported,
-              "linux.seccomp: SCMP_ACT_NOTIFY can't be the action of \"sendmsg\" and \"read\", "
-              "which hand the listener over");
+              "linux.seccomp: SCMP_ACT_NOTIFY can't be the action of both \"sendmsg\" and "
+              "\"sendmmsg\", one of which hands the listener over");
 }
 
 }  // namespace
@@ -257,12 +259,11 @@ Result<> plan_seccomp(const oci::Seccomp& seccomp, const std::string& cache, Pro
   const auto program = TRY_IN(seccomp::compile_cached(seccomp, cache), "linux.seccomp");
   plan.seccomp = program.instructions;
   plan.seccomp_flags = program.flags;
-  plan.seccomp_listener = program.wants_listener;
   if (!program.wants_listener) {
     plan.seccomp_flags &= ~static_cast<uint32_t>(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
     return {};
   }
-  TRY(check_listener(seccomp));
+  TRY(plan_listener(seccomp, plan));
   // With a listener the kernel takes TSYNC only in a newer form, and the init has one thread.
   plan.seccomp_flags &= ~static_cast<uint32_t>(SECCOMP_FILTER_FLAG_TSYNC);
   plan.seccomp_flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;

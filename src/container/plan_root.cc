@@ -212,7 +212,7 @@ Result<> plan_mount(const oci::Spec& spec, const oci::Mount& mount, const RootIn
   plan.id_map = TRY(plan_id_map(spec, mount, plan));
   plan.inherit_mode = plan.kind == stage::MountKind::kFilesystem && mount.type == "tmpfs" &&
                       !has_parameter(plan.options, "mode");
-  if (takes_mount_label(plan) && !spec.linux_config->mount_label.empty()) {
+  if (takes_mount_label(plan) && !spec.linux_config->mount_label.empty() && has_selinux()) {
     plan.options.parameters.emplace_back("context", spec.linux_config->mount_label);
   }
   plans.push_back(std::move(plan));
@@ -237,9 +237,9 @@ uint32_t type_bits(char type) {
   }
 }
 
-void plan_devices(const oci::Spec& spec, RootPlan& plan) {
+void plan_devices(const oci::Spec& spec, const RootInputs& inputs, RootPlan& plan) {
   if (dev_is_bound(plan.mounts)) return;
-  const bool bind = has_user_namespace(spec);
+  const bool bind = has_user_namespace(spec) || inputs.in_user_namespace;
   for (const DefaultDevice& device : kDefaultDevices) {
     plan.devices.push_back({.path = device.path,
                             .mode = S_IFCHR | 0666,
@@ -282,7 +282,7 @@ Result<RootPlan> plan_root(const oci::Spec& spec, const RootInputs& inputs) {
   for (const oci::Mount& mount : spec.mounts) {
     TRY(plan_mount(spec, mount, inputs, plan.mounts));
   }
-  plan_devices(spec, plan);
+  plan_devices(spec, inputs, plan);
   plan.masked_paths = spec.linux_config->masked_paths;
   plan.readonly_paths = spec.linux_config->readonly_paths;
   return plan;

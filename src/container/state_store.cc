@@ -19,9 +19,15 @@ constexpr const char* kStateFile = "/state.json";
 constexpr const char* kStartSocket = "start.sock";
 
 Json paths_to_json(const cgroup::Paths& paths) {
-  return Json{{"mode", cgroup::mode_name(paths.mode)},
-              {"directories", paths.directories},
-              {"controllers", paths.by_controller}};
+  Json json{{"mode", cgroup::mode_name(paths.mode)},
+            {"directories", paths.directories},
+            {"controllers", paths.by_controller}};
+  if (paths.scope) {
+    json["scope"] = {{"unit", paths.scope->unit},
+                     {"slice", paths.scope->slice},
+                     {"ofUser", paths.scope->of_user}};
+  }
+  return json;
 }
 
 Result<cgroup::Paths> paths_from_json(const JsonView& view) {
@@ -36,6 +42,12 @@ Result<cgroup::Paths> paths_from_json(const JsonView& view) {
     for (const auto& [name, directory] : TRY(controllers->members())) {
       paths.by_controller.emplace(name, TRY(directory.as_string()));
     }
+  }
+  if (const auto scope = TRY(view.find("scope"))) {
+    paths.scope.emplace();
+    TRY(scope->read("unit", paths.scope->unit));
+    TRY(scope->read("slice", paths.scope->slice));
+    TRY(scope->read("ofUser", paths.scope->of_user));
   }
   return paths;
 }
@@ -79,6 +91,7 @@ std::string print_record(const Container::Record& record) {
             {"cgroupDriver", static_cast<int>(record.cgroup_driver)},
             {"annotations", record.annotations},
             {"hasHooks", record.has_hooks},
+            {"hasProcess", record.has_process},
             {"rootMount", record.root_mount}};
   if (!record.resctrl_groups.empty()) json["resctrlGroups"] = record.resctrl_groups;
   if (record.cgroup_paths) json["cgroup"] = paths_to_json(*record.cgroup_paths);
@@ -101,6 +114,7 @@ Result<Container::Record> parse_record(std::string_view text) {
   TRY(view.read("cgroupDriver", driver));
   record.cgroup_driver = static_cast<cgroup::Driver>(driver);
   TRY(view.read("hasHooks", record.has_hooks));
+  TRY(view.read("hasProcess", record.has_process));
   TRY(view.read("resctrlGroups", record.resctrl_groups));
   TRY(view.read("rootMount", record.root_mount));
   if (const auto annotations = TRY(view.find("annotations"))) {

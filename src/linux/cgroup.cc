@@ -38,25 +38,15 @@ Result<std::string> clean_path(const std::string& path) {
   return clean;
 }
 
-Result<> check_driver(Driver driver, const std::string& cgroups_path) {
-  if (driver == Driver::kSystemd) {
-    return std::unexpected(
-        Error(ErrorCode::kUnsupported, "the systemd cgroup driver is not supported by this build")
-            .hint("use the cgroupfs driver (no --systemd-cgroup, --cgroup-manager=cgroupfs)"));
-  }
-  const bool systemd_form =
-      std::ranges::count(cgroups_path, ':') == 2 && cgroups_path.find('/') == std::string::npos;
-  if (!systemd_form) return {};
-  return std::unexpected(
-      Error(ErrorCode::kInvalidArgument,
-            fmt::format("linux.cgroupsPath: \"{}\" is a systemd slice, not a path", cgroups_path))
-          .hint("the caller uses the systemd cgroup driver; configure it for cgroupfs"));
+bool is_scope_form(const std::string& cgroups_path) {
+  return std::ranges::count(cgroups_path, ':') == 2 && cgroups_path.find('/') == std::string::npos;
 }
 
 // Where the cgroup is in one hierarchy.
 std::string directory_in(const Hierarchy& hierarchy, const std::string& cgroups_path,
                          const std::string& clean) {
-  if (cgroups_path.empty() || cgroups_path.front() == '/') return hierarchy.mount_point + clean;
+  const bool absolute = cgroups_path.empty() ? !is_ordinary_user() : cgroups_path.front() == '/';
+  if (absolute) return hierarchy.mount_point + clean;
   std::string own = hierarchy.own_path;
   // Our own v2 cgroup holds us, so children of it would get no controllers.
   if (hierarchy.v2) own.erase(own.find_last_of('/'));
@@ -68,19 +58,6 @@ std::string directory_in(const Hierarchy& hierarchy, const std::string& cgroups_
 Result<> check_unused(const std::string& directory) {
   if (TRY(processes_below(directory)).empty()) return {};
   return fail(ErrorCode::kAlreadyExists, "cgroup \"{}\" exists and holds processes", directory);
-}
-
-// A v1 cpuset starts empty, and nothing can join it before it has CPUs and memory nodes. Another
-// container's parents may be half made, so the parent's come first.
-Result<> inherit_cpuset(const std::string& mount_point, const std::string& directory) {
-  for (const char* file : {"cpuset.cpus", "cpuset.mems"}) {
-    if (!trim(TRY(read_control(directory, file))).empty()) continue;
-    const std::string parent = directory.substr(0, directory.find_last_of('/'));
-    if (parent.size() > mount_point.size()) TRY(inherit_cpuset(mount_point, parent));
-    const std::string inherited = TRY(read_control(parent, file));
-    TRY(write_control(directory, file, trim(inherited)));
-  }
-  return {};
 }
 
 bool has_controller(const Hierarchy& hierarchy, std::string_view controller) {
@@ -132,7 +109,7 @@ bool remove_when_empty(const std::string& directory) {
 
 Result<Cgroup> Cgroup::create(const Layout& layout, const std::string& cgroups_path,
                               const std::string& id, Driver driver) {
-  TRY(check_driver(driver, cgroups_path));
+  if (driver == Driver::kSystemd) return name_scope(layout, cgroups_path, id);
   const std::string clean = TRY(clean_path(cgroups_path.empty() ? "/trivet-" + id : cgroups_path));
   Paths paths;
   paths.mode = layout.mode;
@@ -148,14 +125,21 @@ Result<Cgroup> Cgroup::create(const Layout& layout, const std::string& cgroups_p
     if (!made) return std::unexpected(rollback.fail(std::move(made).error()));
     paths.directories.push_back(directory);
   }
-  rollback.commit();
   Cgroup cgroup(std::move(paths));
+  if (!cgroup.is_in_reach()) {
+    return std::unexpected(
+        rollback.fail(Error::from_errno(EACCES, fmt::format("move a process to cgroup \"{}\"",
+                                                            cgroup.paths_.directories.front()))));
+  }
+  rollback.commit();
   cgroup.created_ = true;
   return cgroup;
 }
 
 void Cgroup::remove_unused(const Layout& layout, const std::string& cgroups_path,
                            const std::string& id) {
+  // Which driver it was is not known; without systemd such a path is one like any other.
+  if (is_scope_form(cgroups_path)) remove_unused_scope(layout, cgroups_path, id);
   const auto clean = clean_path(cgroups_path.empty() ? "/trivet-" + id : cgroups_path);
   if (!clean) return;
   for (const Hierarchy& hierarchy : layout.hierarchies) {
@@ -175,7 +159,9 @@ Result<Cgroup> Cgroup::subgroup(const std::string& path) const {
     directory += clean;
   }
   if (!found) return fail(ErrorCode::kNotFound, "there is no cgroup \"{}\" in it", path);
-  return attach(std::move(paths));
+  Cgroup group = attach(std::move(paths));
+  group.scope_subgroup_ = clean;
+  return group;
 }
 
 Cgroup Cgroup::attach(Paths paths) {
@@ -211,6 +197,8 @@ Result<> Cgroup::add_process(pid_t pid) const {
 
 // The hierarchies are emptied in one go, by rmdir alone when the container has ended by itself.
 Result<> Cgroup::remove() const {
+  if (awaits_start_) return {};
+  if (paths_.scope) TRY(stop_scope());
   for (const std::string& directory : paths_.directories) {
     auto removed = remove_directories(directory);
     if (!removed && removed.error().errnum() == EBUSY) {

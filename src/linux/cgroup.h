@@ -53,6 +53,13 @@ using IsVisible = std::function<bool(const std::string& mount_point, bool v2)>;
 Result<Layout> parse_layout(std::string_view mountinfo, std::string_view own_cgroups,
                             const IsVisible& is_visible);
 
+// The scope of systemd that a container's cgroup belongs to.
+struct Scope {
+  std::string unit;      // "libpod-4711.scope"
+  std::string slice;     // "user.slice"
+  bool of_user = false;  // of the caller's service manager, not of the system's
+};
+
 // What identifies a container's cgroup: absolute directories, one for each hierarchy. Stored in
 // the container's state.
 struct Paths {
@@ -63,6 +70,7 @@ struct Paths {
   // `directories`) only when a limit needs a controller of the v2 tree: making, joining and
   // removing it costs about 65 µs and allows nothing else.
   std::map<std::string, std::string> by_controller;
+  std::optional<Scope> scope;  // with the systemd driver
 };
 
 struct Stats {
@@ -84,6 +92,9 @@ struct Stats {
   std::map<std::string, uint64_t> memory_details;  // memory.stat as it is
 };
 
+// An ordinary user, or root merely of a user namespace: has what was delegated of the cgroups.
+[[nodiscard]] bool is_ordinary_user();
+
 // A container's cgroup that exists. Destroying the object removes nothing. Not for use by several
 // threads at once.
 class Cgroup {
@@ -92,10 +103,14 @@ class Cgroup {
   // linux.cgroupsPath: absolute paths are below the mount points; relative ones are below the
   // caller's own cgroup of each v1 hierarchy, on v2 beside it (a v2 cgroup that holds processes
   // can't have children with controllers); empty means "/trivet-ID", without a parent of its own,
-  // because making and removing one would double the cost. kAlreadyExists if it holds processes
-  // already. Undoes itself on failure. Missing parents are made and marked by an extended
-  // attribute; remove() takes marked ones that are empty away again. kUnsupported for the systemd
-  // driver.
+  // because making and removing one would double the cost, and "trivet-ID" for an ordinary user,
+  // who may have been given a part of the tree; EACCES where that is not so.
+  // kAlreadyExists if it holds processes already. Undoes itself on failure. Missing parents are
+  // made and marked by an extended attribute; remove() takes marked ones that are empty away again.
+  //
+  // With the systemd driver `cgroups_path` is SLICE:PREFIX:NAME (systemd_plan.h), and this only
+  // decides where the cgroup will be: start_scope() makes it, because systemd starts no scope
+  // without a process. Then is_scope() is true.
   static Result<Cgroup> create(const Layout& layout, const std::string& cgroups_path,
                                const std::string& id, Driver driver = Driver::kCgroupfs);
   // Removes what a create() with these arguments made if it was killed before anyone could note
@@ -106,6 +121,24 @@ class Cgroup {
   static Cgroup attach(Paths paths);
 
   [[nodiscard]] const Paths& paths() const { return paths_; }
+
+  [[nodiscard]] bool is_scope() const { return paths_.scope.has_value(); }
+  // Has systemd start the scope around a process, which is in it afterwards, with the properties
+  // that stand for the limits and those that annotations ask for ("org.systemd.property.NAME").
+  // What systemd has no property for is left to apply_limits(). kAlreadyExists when a unit of that
+  // name lives. On failure no scope is left.
+  Result<> start_scope(pid_t first, const std::string& id, const oci::Resources& resources,
+                       const std::map<std::string, std::string>& annotations);
+
+  // Whether this process may bear children in the cgroup or move some there: an ordinary user has
+  // to own what is above both places (cgroups(7), "Delegation containment").
+  [[nodiscard]] bool is_in_reach() const;
+  // Has systemd move a process in: the way where it is not in reach.
+  Result<> attach_process(pid_t pid) const;
+
+  // Gives the v2 cgroup to a user: the directory, and the files of /sys/kernel/cgroup/delegate, so
+  // that the user can make groups below but not change the limits.
+  Result<> delegate_to(uid_t uid) const;
 
   // An existing cgroup below this one ("app/worker"), for processes to join; this one itself for an
   // empty path. On v1 it is taken from the hierarchies that have it, at least one, and this
@@ -145,7 +178,8 @@ class Cgroup {
   // SIGKILL to everything in it (cgroup.kill on v2; otherwise frozen, killed, thawed, repeated
   // until it is empty or ten seconds have passed: kTimeout). Other signals go to each process once.
   Result<> kill_all(int signal = 9) const;
-  // Kills what is left, waits until it is empty and removes the directories, subgroups too.
+  // Kills what is left, waits until it is empty and removes the directories, subgroups too; a scope
+  // is stopped.
   Result<> remove() const;
   // An eventfd-like descriptor that becomes readable when the OOM killer struck (v1: eventfd on
   // memory.oom_control; v2: inotify on memory.events). Invalid where there is no memory controller.
@@ -156,13 +190,25 @@ class Cgroup {
  private:
   explicit Cgroup(Paths paths) : paths_(std::move(paths)) {}
 
+  static Result<Cgroup> name_scope(const Layout& layout, const std::string& cgroups_path,
+                                   const std::string& id);
+  // systemd takes an empty scope away by itself, but not from the hierarchies that it has no part
+  // in.
+  static void remove_unused_scope(const Layout& layout, const std::string& cgroups_path,
+                                  const std::string& id);
+  Result<> join_other_hierarchies(pid_t pid) const;
+  Result<> set_scope_properties(const oci::Resources& resources) const;
+  Result<> stop_scope() const;
+
   // The directory of a controller; empty when the host has none.
   [[nodiscard]] std::string directory_of(const std::string& controller) const;
   Result<> use_unified();
   Result<> require_controller(const std::string& controller, const std::string& field);
 
   Paths paths_;
-  bool created_ = false;  // by this object: the device rules are the parent's still
+  bool created_ = false;        // by this object: the device rules are the parent's still
+  bool awaits_start_ = false;   // a scope that is only named yet
+  std::string scope_subgroup_;  // of the scope, see subgroup()
 };
 
 }  // namespace trivet::cgroup

@@ -1,7 +1,9 @@
 // Writing the limits that cgroup_plan.h has planned.
 #include <algorithm>
+#include <unistd.h>
 
 #include "base/fs.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "linux/cgroup.h"
 #include "linux/cgroup_devices.h"
@@ -17,17 +19,6 @@ constexpr int kErrnoNotSupported = 524;  // ENOTSUPP: what the kernel's retired 
 std::unexpected<Error> no_controller(const std::string& field, const std::string& controller) {
   return fail(ErrorCode::kUnsupported, "{}: this host has no \"{}\" cgroup controller", field,
               controller);
-}
-
-// What the limit may not fall below without killing: checkBeforeUpdate.
-Result<> check_usage(const std::string& directory, const Setting& setting) {
-  if (setting.refuse_below_usage == 0) return {};
-  const bool v2 = setting.writes.front().file == "memory.max";
-  const char* file = v2 ? "memory.current" : "memory.usage_in_bytes";
-  const uint64_t usage = TRY(read_number(directory, file));
-  if (usage <= setting.refuse_below_usage) return {};
-  return fail(ErrorCode::kInvalidArgument, "{}: {} bytes is less than what is in use ({} bytes)",
-              setting.field, setting.refuse_below_usage, usage);
 }
 
 Result<std::string> full_value(const std::string& directory, const Setting& setting,
@@ -75,16 +66,6 @@ Result<> write_all_settings(std::vector<Setting> settings, const Write& write) {
   }
 }
 
-// In a user namespace the kernel lets nobody make device nodes, and the devices controller can't
-// be written: there is nothing left to forbid.
-bool in_user_namespace() {
-  const auto map = read_file("/proc/self/uid_map");
-  if (!map) return false;
-  std::vector<std::string> words = split(trim(*map), ' ');
-  std::erase(words, "");
-  return words != std::vector<std::string>{"0", "0", "4294967295"};
-}
-
 Result<> apply_devices_v1(const std::string& directory, const DevicePolicy& policy) {
   const std::string current = TRY(read_control(directory, "devices.list"));
   const std::vector<DeviceWrite> writes = TRY(plan_devices_v1(policy, current));
@@ -115,6 +96,21 @@ Result<std::vector<Setting>> plan_hybrid(const oci::Resources& resources) {
 }
 
 }  // namespace
+
+bool is_ordinary_user() {
+  return geteuid() != 0 || in_user_namespace();
+}
+
+// What the limit may not fall below without killing: checkBeforeUpdate.
+Result<> check_usage(const std::string& directory, const Setting& setting) {
+  if (setting.refuse_below_usage == 0) return {};
+  const bool v2 = setting.writes.front().file == "memory.max";
+  const char* file = v2 ? "memory.current" : "memory.usage_in_bytes";
+  const uint64_t usage = TRY(read_number(directory, file));
+  if (usage <= setting.refuse_below_usage) return {};
+  return fail(ErrorCode::kInvalidArgument, "{}: {} bytes is less than what is in use ({} bytes)",
+              setting.field, setting.refuse_below_usage, usage);
+}
 
 // Makes the v2 directory of a hybrid host and takes the processes there.
 Result<> Cgroup::use_unified() {
@@ -148,10 +144,20 @@ Result<> Cgroup::require_controller(const std::string& controller, const std::st
   const Layout layout = TRY(Layout::detect());
   const Hierarchy* hierarchy = find_v2(layout);
   if (hierarchy == nullptr) return no_controller(field, controller);
-  TRY_IN(enable_controller(hierarchy->mount_point, directory, controller), "{}", field);
-  return {};
+  auto enabled_now = enable_controller(hierarchy->mount_point, directory, controller);
+  if (enabled_now) return {};
+  Error error = std::move(enabled_now).error().in(field);
+  if (is_ordinary_user()) {
+    error = std::move(error).hint(fmt::format(
+        "the controller \"{}\" is not delegated to this user; with systemd: Delegate=cpu cpuset io "
+        "memory pids in /etc/systemd/system/user@.service.d/delegate.conf",
+        controller));
+  }
+  return std::unexpected(std::move(error));
 }
 
+// The kernel lets ordinary users make no device nodes, nor write the devices controller or load its
+// programs: there is nothing left to forbid.
 Result<> Cgroup::apply_devices(const std::vector<oci::DeviceRule>& rules) const {
   if (rules.empty() && !created_) return {};
   const DevicePolicy policy = TRY(make_device_policy(rules));
@@ -167,11 +173,13 @@ Result<> Cgroup::apply_devices(const std::vector<oci::DeviceRule>& rules) const 
   } else {
     applied = apply_devices_v1(directory, policy);
   }
-  if (applied || in_user_namespace()) return {};
+  if (applied || is_ordinary_user()) return {};
   return std::unexpected(std::move(applied).error().in("linux.resources.devices"));
 }
 
 Result<> Cgroup::apply(const oci::Resources& resources) {
+  // First, because systemd writes whole percents of a CPU where the files take any number.
+  if (paths_.scope) TRY(set_scope_properties(resources));
   TRY(apply_limits(resources));
   return apply_devices(resources.devices);
 }

@@ -165,6 +165,17 @@ Result<std::vector<pid_t>> processes_below(const std::string& directory) {
   return pids;
 }
 
+Result<> inherit_cpuset(const std::string& mount_point, const std::string& directory) {
+  for (const char* file : {"cpuset.cpus", "cpuset.mems"}) {
+    if (!trim(TRY(read_control(directory, file))).empty()) continue;
+    const std::string parent = directory.substr(0, directory.find_last_of('/'));
+    if (parent.size() > mount_point.size()) TRY(inherit_cpuset(mount_point, parent));
+    const std::string inherited = TRY(read_control(parent, file));
+    TRY(write_control(directory, file, trim(inherited)));
+  }
+  return {};
+}
+
 Result<bool> poll_until(std::chrono::milliseconds timeout,
                         const std::function<Result<bool>()>& done) {
   using Clock = std::chrono::steady_clock;

@@ -43,6 +43,14 @@ void remove_marked_parents(const std::string& directory);
 // Processes (tgids) of the cgroup and its subgroups; missing is empty.
 Result<std::vector<pid_t>> processes_below(const std::string& directory);
 
+struct Setting;
+// Refuses a memory limit that is less than what is in use, where the setting asks for that.
+Result<> check_usage(const std::string& directory, const Setting& setting);
+
+// A v1 cpuset starts empty, and nothing can join it before it has CPUs and memory nodes: those of
+// its parent, which is given its own first.
+Result<> inherit_cpuset(const std::string& mount_point, const std::string& directory);
+
 // Calls `done` until it returns true or fails, sleeping in between for 50 µs at first and 10 ms in
 // the end. Returns false when the time is up.
 Result<bool> poll_until(std::chrono::milliseconds timeout,

@@ -43,6 +43,12 @@ Result<> write_schemata(const std::string& group, const oci::IntelRdt& config) {
   return {};
 }
 
+std::string control_group(const std::string& mount_point, const oci::IntelRdt& config,
+                          const std::string& id) {
+  if (config.clos_id == "/") return mount_point;
+  return mount_point + "/" + (config.clos_id.empty() ? id : config.clos_id);
+}
+
 // True when it was not there before.
 Result<bool> make_group(const std::string& path) {
   if (mkdir(path.c_str(), 0755) == 0) return true;
@@ -66,9 +72,8 @@ Result<Groups> make_groups(const std::string& mount_point, const oci::IntelRdt& 
   Groups groups;
   Rollback rollback;
   rollback.add([&groups] { return remove_groups(groups.owned); });
-  groups.control = mount_point;
+  groups.control = control_group(mount_point, config, id);
   if (config.clos_id != "/") {
-    groups.control += "/" + (config.clos_id.empty() ? id : config.clos_id);
     if (TRY(make_group(groups.control))) {
       groups.owned.push_back(groups.control);
     } else {
@@ -82,6 +87,11 @@ Result<Groups> make_groups(const std::string& mount_point, const oci::IntelRdt& 
   }
   rollback.commit();
   return groups;
+}
+
+Result<> update_schemata(const std::string& mount_point, const oci::IntelRdt& config,
+                         const std::string& id) {
+  return write_schemata(control_group(mount_point, config, id), config);
 }
 
 Result<> add_process(const Groups& groups, pid_t pid) {

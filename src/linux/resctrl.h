@@ -25,6 +25,9 @@ struct Groups {
 // `l3CacheSchema` and `memBwSchema` say is kWrongState. Undoes itself on failure.
 Result<Groups> make_groups(const std::string& mount_point, const oci::IntelRdt& config,
                            const std::string& id);
+// Other schemata for the control group that make_groups() made or found for these arguments.
+Result<> update_schemata(const std::string& mount_point, const oci::IntelRdt& config,
+                         const std::string& id);
 Result<> add_process(const Groups& groups, pid_t pid);
 // Missing directories are fine.
 Result<> remove_groups(const std::vector<std::string>& owned);

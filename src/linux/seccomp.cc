@@ -135,14 +135,7 @@ Result<> add_rules(void* context, const oci::Seccomp& profile, uint32_t default_
     const std::string field = fmt::format("linux.seccomp.syscalls[{}]", i);
     const uint32_t action = TRY(parse_action(field + ".action", rule.action, rule.errno_ret));
     const std::vector<scmp_arg_cmp> arguments = TRY(parse_arguments(field, rule));
-    if (action == SCMP_ACT_NOTIFY) {
-      wants_listener = true;
-      // The process hands the listener over with a write; nobody could answer that one.
-      if (std::ranges::find(rule.names, "write") != rule.names.end()) {
-        return fail(ErrorCode::kInvalidArgument, "{}: SCMP_ACT_NOTIFY can't be used for \"write\"",
-                    field);
-      }
-    }
+    wants_listener |= action == SCMP_ACT_NOTIFY;
     if (action == default_action) continue;  // libseccomp refuses what changes nothing
     for (const std::string& name : rule.names) {
       TRY(add_rule_for(context, field, action, name, arguments));

@@ -47,6 +47,7 @@ std::vector<OptionSpec> exec_options() {
           {"preserve-fds", 0, "N", "pass 3 … 3+N-1 to the process"},
           {"pidfd-socket", 0, "PATH", "where a pidfd of the process is sent"},
           {"cgroup", 0, "PATH", "below the container's cgroup"},
+          {"invoke", 0, "FUNCTION", "WebAssembly: call this exported function"},
           {"ignore-paused", 0, nullptr, "accepted for compatibility"},
           {"help", 'h', nullptr, "this text"}};
 }
@@ -69,9 +70,61 @@ std::vector<OptionSpec> update_options() {
           {"kernel-memory", 0, "BYTES", "accepted for compatibility; no effect on current kernels"},
           {"kernel-memory-tcp", 0, "BYTES", "TCP buffer limit (cgroup v1)"},
           {"pids-limit", 0, "N", "number of tasks"},
+          {"l3-cache-schema", 0, "SCHEMA", "share of the L3 cache, as \"L3:0=f;1=f\" (Intel RDT)"},
+          {"mem-bw-schema", 0, "SCHEMA", "share of the memory bandwidth, as \"MB:0=70;1=20\""},
           {"help", 'h', nullptr, "this text"}};
 }
 
+// Both ways; the two have some to themselves.
+std::vector<OptionSpec> image_options() {
+  return {{"image-path", 0, "DIR", "where the image is; \"checkpoint\" by default"},
+          {"work-path", 0, "DIR", "where CRIU writes its log; the image by default"},
+          {"tcp-established", 0, nullptr, "with connections that are open"},
+          {"ext-unix-sk", 0, nullptr, "with Unix sockets that reach outside"},
+          {"shell-job", 0, nullptr, "with a terminal of the caller's"},
+          {"file-locks", 0, nullptr, "with file locks"},
+          {"link-remap", 0, nullptr, "with open files that were removed"},
+          {"manage-cgroups-mode", 0, "MODE",
+           "what CRIU does with cgroups: \"ignore\" (default), \"soft\", \"full\" or \"strict\""},
+          {"empty-ns", 0, "NAMESPACE", "\"network\": without what is in it"},
+          {"auto-dedup", 0, nullptr, "drop pages of parents that are not needed"},
+          {"lazy-pages", 0, nullptr, "not supported"}};
+}
+
+std::vector<OptionSpec> checkpoint_options() {
+  std::vector<OptionSpec> options = image_options();
+  options.insert(options.end(),
+                 {{"leave-running", 0, nullptr, "let the container go on"},
+                  {"parent-path", 0, "DIR", "an earlier image, relative to this one"},
+                  {"pre-dump", 0, nullptr, "only memory, as a parent of an image to come"},
+                  {"page-server", 0, "ADDRESS:PORT", "send memory to a \"criu page-server\""},
+                  {"tcp-skip-in-flight", 0, nullptr, "without connections that are being made"},
+                  {"status-fd", 0, "FD", "not supported, since it goes with --lazy-pages"},
+                  {"help", 'h', nullptr, "this text"}});
+  return options;
+}
+
+std::vector<OptionSpec> restore_options() {
+  std::vector<OptionSpec> options = image_options();
+  options.insert(options.end(),
+                 {{"bundle", 'b', "DIR", "the bundle; the current directory by default"},
+                  {"config", 'f', "FILE", "read this instead of config.json of the bundle"},
+                  {"console-socket", 0, "PATH", "where the terminal's master is sent"},
+                  {"detach", 'd', nullptr, "return as soon as it runs"},
+                  {"pid-file", 0, "FILE", "write the init's pid there"},
+                  {"pidfd-socket", 0, "PATH", "where a pidfd of the init is sent"},
+                  {"no-pivot", 0, nullptr, "accepted for compatibility"},
+                  {"no-new-keyring", 0, nullptr, "accepted for compatibility"},
+                  {"no-subreaper", 0, nullptr, "accepted for compatibility"},
+                  {"tcp-close", 0, nullptr, "with connections closed that were open"},
+                  {"lsm-profile", 0, "TYPE:NAME", "another LSM profile than the image's"},
+                  {"lsm-mount-context", 0, "CONTEXT", "another mount context than the image's"},
+                  {"help", 'h', nullptr, "this text"}});
+  return options;
+}
+
+const OptionSpec kRegex{"regex", 'r', nullptr,
+                        "ID is a regular expression: every container that it matches"};
 const OptionSpec kHelp{"help", 'h', nullptr, "this text"};
 
 }  // namespace
@@ -103,13 +156,14 @@ const std::vector<CommandSpec>& commands() {
        1,
        2,
        "send a signal, TERM by default",
-       {{"all", 'a', nullptr, "to every process of the container"}, kHelp}},
+       {{"all", 'a', nullptr, "to every process of the container"}, kRegex, kHelp}},
       {"delete",
        "ID",
        1,
        1,
        "remove a stopped container",
        {{"force", 'f', nullptr, "also a running one, which is killed; a missing one is fine"},
+        kRegex,
         kHelp}},
       {"exec", "ID COMMAND [ARG…]", 1, kAny, "run a further process in a container",
        exec_options()},
@@ -138,6 +192,10 @@ const std::vector<CommandSpec>& commands() {
        {{"stats", 0, nullptr, "print the statistics once"},
         {"interval", 0, "DURATION", "time between statistics (default 5s)"},
         kHelp}},
+      {"checkpoint", "ID", 1, 1, "write an image of a container's processes with CRIU",
+       checkpoint_options()},
+      {"restore", "ID", 1, 1, "make a container from a bundle and an image of its processes",
+       restore_options()},
       {"features", "", 0, 0, "print what this runtime can do as JSON", {kHelp}},
       {"spec",
        "",

@@ -33,6 +33,8 @@ Result<int> command_resume(const Globals& globals, const Arguments& arguments);
 Result<int> command_update(const Globals& globals, const Arguments& arguments);
 Result<int> command_events(const Globals& globals, const Arguments& arguments);
 Result<int> command_features(const Globals& globals, const Arguments& arguments);
+Result<int> command_checkpoint(const Globals& globals, const Arguments& arguments);
+Result<int> command_restore(const Globals& globals, const Arguments& arguments);
 Result<int> command_spec(const Globals& globals, const Arguments& arguments);
 
 // Where compiled WebAssembly is kept.

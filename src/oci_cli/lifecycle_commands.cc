@@ -1,6 +1,4 @@
 #include <array>
-#include <cstdlib>
-#include <limits.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -9,8 +7,9 @@
 #include "base/paths.h"
 #include "base/text.h"
 #include "container/container.h"
+#include "oci_cli/bundle.h"
 #include "oci_cli/commands.h"
-#include "payload/prepare.h"
+#include "oci_cli/selection.h"
 
 namespace trivet::oci_cli {
 
@@ -18,72 +17,6 @@ namespace {
 
 using container::Container;
 using container::CreateOptions;
-
-Result<std::string> absolute_path(const std::string& path) {
-  std::array<char, PATH_MAX> buffer{};
-  if (realpath(path.c_str(), buffer.data()) == nullptr) return fail_errno("bundle \"{}\"", path);
-  return std::string(buffer.data());
-}
-
-struct Bundle {
-  std::string directory;
-  std::string config_json;
-  oci::Spec spec;
-  std::optional<payload::Prepared> payload;  // nothing: native
-
-  // What the engine gets.
-  [[nodiscard]] const oci::Spec& shell() const { return payload ? payload->spec : spec; }
-};
-
-Result<Bundle> read_bundle(const Arguments& arguments) {
-  Bundle bundle;
-  bundle.directory = TRY(absolute_path(arguments.get("bundle", ".")));
-  const std::string config = arguments.get("config", bundle.directory + "/config.json");
-  auto text = read_file(config);
-  if (!text) {
-    return std::unexpected(std::move(text)
-                               .error()
-                               .in(fmt::format("bundle \"{}\"", bundle.directory))
-                               .hint("\"trivet-oci spec\" writes an example config.json"));
-  }
-  bundle.config_json = std::move(*text);
-  bundle.spec = TRY_IN(oci::parse_spec(bundle.config_json), "\"{}\"", config);
-  return bundle;
-}
-
-Result<> choose_payload(const Globals& globals, const Arguments& arguments, Bundle& bundle) {
-  const payload::Choice choice = TRY(payload::choose({.requested = arguments.get("isolation"),
-                                                      .annotations = bundle.spec.annotations,
-                                                      .program_name = globals.program_name}));
-  bundle.payload = TRY(payload::prepare({.spec = bundle.spec,
-                                         .bundle = bundle.directory,
-                                         .choice = choice,
-                                         .wasm_cache = wasm_cache_directory()}));
-  return {};
-}
-
-Result<CreateOptions> create_options(const Globals& globals, const Arguments& arguments,
-                                     const Bundle& bundle) {
-  CreateOptions options;
-  options.state_root = globals.root;
-  options.id = arguments.operands()[0];
-  options.bundle = bundle.directory;
-  if (bundle.payload) options.program = &bundle.payload->program;
-  options.config_json = bundle.config_json;
-  options.console_socket = arguments.get("console-socket");
-  options.pid_file = arguments.get("pid-file");
-  options.pidfd_socket = arguments.get("pidfd-socket");
-  options.preserve_fds =
-      static_cast<int>(TRY_IN(parse_int(arguments.get("preserve-fds", "0")), "--preserve-fds"));
-  options.no_pivot = arguments.has("no-pivot");
-  options.no_new_keyring = arguments.has("no-new-keyring");
-  options.cgroup_driver = globals.cgroup_driver;
-  options.seccomp_cache = default_state_dir() + "/seccomp";
-  options.on_warning = [&globals](const std::string& text) {
-    write_log(globals.log, "warning", text);
-  };
-  return options;
-}
 
 // `--timing`: collects while the object lives, prints when it is told to.
 class TimingReport {
@@ -143,8 +76,8 @@ Error in_create(Error error, const std::string& id) {
   return std::move(error).in(fmt::format("cannot create container \"{}\"", id));
 }
 
-Result<Container> load(const Globals& globals, const Arguments& arguments) {
-  Container container = TRY(Container::load(globals.root, arguments.operands()[0]));
+Result<Container> load(const Globals& globals, const std::string& id) {
+  Container container = TRY(Container::load(globals.root, id));
   container.on_warning([&globals](const std::string& text) { report_warning(globals.log, text); });
   return container;
 }
@@ -226,46 +159,46 @@ Result<int> command_run(const Globals& globals, const Arguments& arguments) {
 }
 
 Result<int> command_start(const Globals& globals, const Arguments& arguments) {
-  Container container = TRY(load(globals, arguments));
+  Container container = TRY(load(globals, arguments.operands()[0]));
   TRY_IN(container.start(), "cannot start container \"{}\"", container.id());
   return 0;
 }
 
 Result<int> command_state(const Globals& globals, const Arguments& arguments) {
-  const Container container = TRY(load(globals, arguments));
+  const Container container = TRY(load(globals, arguments.operands()[0]));
   TRY(write_all(STDOUT_FILENO, oci::print_state(container.state()) + "\n", "stdout"));
   return 0;
 }
 
 Result<int> command_kill(const Globals& globals, const Arguments& arguments) {
-  Container container = TRY(load(globals, arguments));
   const auto& operands = arguments.operands();
   const int signal = TRY(parse_signal(operands.size() > 1 ? operands[1] : "TERM"));
-  TRY(arguments.has("all") ? container.kill_all(signal) : container.kill(signal));
+  TRY(act_on_selected(globals, arguments, [&](const std::string& id) -> Result<> {
+    Container container = TRY(load(globals, id));
+    return arguments.has("all") ? container.kill_all(signal) : container.kill(signal);
+  }));
   return 0;
 }
 
 Result<int> command_delete(const Globals& globals, const Arguments& arguments) {
   const bool force = arguments.has("force");
-  auto container = load(globals, arguments);
-  if (!container) {
+  TRY(act_on_selected(globals, arguments, [&](const std::string& id) -> Result<> {
+    auto container = load(globals, id);
+    if (container) return container->remove(force ? Container::Force::kYes : Container::Force::kNo);
     if (!force) return std::unexpected(std::move(container).error());
-    TRY(Container::force_remove(globals.root,
-                                arguments.operands()[0]));  // what a crash left, if anything
-    return 0;
-  }
-  TRY(container->remove(force ? Container::Force::kYes : Container::Force::kNo));
+    return Container::force_remove(globals.root, id);  // what a crash left, if anything
+  }));
   return 0;
 }
 
 Result<int> command_pause(const Globals& globals, const Arguments& arguments) {
-  Container container = TRY(load(globals, arguments));
+  Container container = TRY(load(globals, arguments.operands()[0]));
   TRY(container.pause());
   return 0;
 }
 
 Result<int> command_resume(const Globals& globals, const Arguments& arguments) {
-  Container container = TRY(load(globals, arguments));
+  Container container = TRY(load(globals, arguments.operands()[0]));
   TRY(container.resume());
   return 0;
 }

@@ -20,16 +20,43 @@ Handler find_handler(std::string_view name) {
     Handler handler;
   };
   static constexpr Entry kHandlers[] = {
-      {"create", command_create}, {"start", command_start},   {"run", command_run},
-      {"state", command_state},   {"kill", command_kill},     {"delete", command_delete},
-      {"exec", command_exec},     {"list", command_list},     {"ps", command_ps},
-      {"pause", command_pause},   {"resume", command_resume}, {"update", command_update},
-      {"events", command_events}, {"spec", command_spec},     {"features", command_features},
+      {"create", command_create},
+      {"start", command_start},
+      {"run", command_run},
+      {"state", command_state},
+      {"kill", command_kill},
+      {"delete", command_delete},
+      {"exec", command_exec},
+      {"list", command_list},
+      {"ps", command_ps},
+      {"pause", command_pause},
+      {"resume", command_resume},
+      {"update", command_update},
+      {"events", command_events},
+      {"spec", command_spec},
+      {"features", command_features},
+      {"checkpoint", command_checkpoint},
+      {"restore", command_restore},
   };
   for (const Entry& entry : kHandlers) {
     if (entry.name == name) return entry.handler;
   }
   return nullptr;
+}
+
+// As asked for; else all but a JSON log, see LogTarget.
+Result<bool> takes_warnings(const Arguments& arguments, bool json) {
+  if (arguments.has("debug")) return true;
+  if (!arguments.has("log-level")) return !json;
+  const std::string level = arguments.get("log-level");
+  for (const char* known : {"trace", "debug", "info", "warning", "warn"}) {
+    if (level == known) return true;
+  }
+  for (const char* known : {"error", "fatal", "panic"}) {
+    if (level == known) return false;
+  }
+  return fail(ErrorCode::kInvalidArgument,
+              "--log-level: \"{}\" is none of debug, info, warning and error", level);
 }
 
 Result<Globals> read_globals(const Arguments& arguments) {
@@ -43,6 +70,7 @@ Result<Globals> read_globals(const Arguments& arguments) {
                 format);
   }
   globals.log.json = format == "json";
+  globals.log.warnings = TRY(takes_warnings(arguments, globals.log.json));
   const std::string manager =
       arguments.get("cgroup-manager", arguments.has("systemd-cgroup") ? "systemd" : "cgroupfs");
   globals.cgroup_driver = TRY_IN(cgroup::parse_driver(manager), "--cgroup-manager");

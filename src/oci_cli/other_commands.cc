@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/paths.h"
 #include "base/text.h"
 #include "container/container.h"
 #include "container/mount_options.h"
@@ -89,7 +90,8 @@ oci::LinuxFeatures linux_features() {
   oci::LinuxFeatures features;
   features.namespaces = {"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"};
   features.capabilities = caps::all_capabilities();
-  features.cgroup = oci::CgroupFeatures{.v1 = true, .v2 = true};
+  features.cgroup =
+      oci::CgroupFeatures{.v1 = true, .v2 = true, .systemd = true, .systemd_user = true};
   features.seccomp = oci::SeccompFeatures{.enabled = true,
                                           .actions = seccomp::known_actions(),
                                           .operators = seccomp::known_operators(),
@@ -136,6 +138,10 @@ Result<int> command_list(const Globals& globals, const Arguments& arguments) {
 Result<int> command_update(const Globals& globals, const Arguments& arguments) {
   Container container = TRY(Container::load(globals.root, arguments.operands()[0]));
   const oci::Resources resources = TRY(read_resources(arguments));
+  if (arguments.has("l3-cache-schema") || arguments.has("mem-bw-schema")) {
+    TRY_IN(container.update_rdt(arguments.get("l3-cache-schema"), arguments.get("mem-bw-schema")),
+           "update container \"{}\"", container.id());
+  }
   TRY_IN(container.update(resources), "update container \"{}\"", container.id());
   return 0;
 }
@@ -146,7 +152,11 @@ Result<int> command_features(const Globals& /*globals*/, const Arguments& /*argu
                     "startContainer", "poststart",     "poststop"};
   features.mount_options = container::known_mount_options();
   features.linux_features = linux_features();
-  features.annotations = {{"dev.trivet.version", TRIVET_VERSION}};
+  const bool has_wasm = !find_companion("trivet-wasm").empty();
+  features.annotations = {{"dev.trivet.version", TRIVET_VERSION},
+                          {"dev.trivet.isolations", has_wasm ? "native,wasm" : "native"}};
+  features.potentially_unsafe_config_annotations = {"dev.trivet.", "module.wasm.image/variant",
+                                                    "org.systemd.property.", "run.oci.handler"};
   TRY(write_all(STDOUT_FILENO, oci::print_features(features) + "\n", "stdout"));
   return 0;
 }

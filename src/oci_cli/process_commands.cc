@@ -49,7 +49,7 @@ Result<> add_capability(const std::string& name, oci::Process& process) {
 
 // The container's own process with the options on top, as runc does.
 Result<oci::Process> process_from_options(const oci::Spec& spec, const Arguments& arguments) {
-  oci::Process process = *spec.process;
+  oci::Process process = spec.process.value_or(oci::Process{.cwd = "/"});
   process.args.assign(arguments.operands().begin() + 1, arguments.operands().end());
   if (process.args.empty()) {
     return fail(ErrorCode::kInvalidArgument,
@@ -115,8 +115,8 @@ Result<int> command_exec(const Globals& globals, const Arguments& arguments) {
   ExecOptions options;
   options.process = TRY(exec_process(container, arguments));
   if (arguments.has("tty")) options.process.terminal = true;
-  const auto payload =
-      TRY(payload::prepare_exec(container, options.process, wasm_cache_directory()));
+  const auto payload = TRY(payload::prepare_exec(container, options.process, wasm_cache_directory(),
+                                                 arguments.get("invoke")));
   if (payload) {
     options.process = payload->process;
     options.program = &payload->program;

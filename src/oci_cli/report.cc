@@ -29,6 +29,7 @@ void write_log(const LogTarget& target, const char* level, const std::string& me
 }
 
 void report_warning(const LogTarget& target, const std::string& message) {
+  if (!target.path.empty() && !target.warnings) return;
   if (!target.path.empty()) return write_log(target, "warning", message);
   (void)write_all(STDERR_FILENO, "trivet-oci: warning: " + message + "\n", "stderr");
 }

@@ -161,19 +161,23 @@ Result<std::optional<Prepared>> prepare(const Request& request) {
 
 Result<std::optional<PreparedExec>> prepare_exec(const container::Container& container,
                                                  const oci::Process& process,
-                                                 const std::string& wasm_cache) {
+                                                 const std::string& wasm_cache,
+                                                 const std::string& invoke) {
   const oci::State state = container.state();
   const auto isolation = state.annotations.find(kIsolationAnnotation);
   if (isolation == state.annotations.end() ||
       isolation->second != isolation_name(Isolation::kWasm) || process.args.empty()) {
-    return std::nullopt;
+    if (invoke.empty()) return std::nullopt;
+    return fail(ErrorCode::kInvalidArgument, "--invoke {}: container \"{}\" is no WebAssembly one",
+                invoke, state.id);
   }
   const UniqueFd root =
       TRY(open_file(fmt::format("/proc/{}/root", container.init().pid), O_PATH | O_DIRECTORY));
   const ModuleFile module =
       TRY(require_module(wasm::find_module(wasm::open_below(root.get()), {}, process), process));
-  const wasm::Settings settings =
+  wasm::Settings settings =
       TRY(wasm::plan_settings(state.annotations, memory_limit(TRY(container.load_spec()))));
+  settings.invoke = invoke;  // that of the annotation is for the container's own program
   Assembled assembled = TRY(assemble(module, settings, wasm_cache, -1));
   PreparedExec prepared{.process = process, .program = std::move(assembled.program)};
   wasm::confine(prepared.process);

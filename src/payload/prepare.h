@@ -35,14 +35,15 @@ struct Prepared {
 Result<std::optional<Prepared>> prepare(const Request& request);
 
 // For a process that joins a container whose state says that it is a Wasm one: another module, or
-// another exported function of one, on the same file systems.
+// the exported function `invoke` of one, on the same file systems.
 struct PreparedExec {
   oci::Process process;
   container::Program program;
 };
 Result<std::optional<PreparedExec>> prepare_exec(const container::Container& container,
                                                  const oci::Process& process,
-                                                 const std::string& wasm_cache);
+                                                 const std::string& wasm_cache,
+                                                 const std::string& invoke);
 
 // A lower directory DATA/layers/ID/diff with Wasm modules has a place for their code beside it,
 // which goes with the layer.

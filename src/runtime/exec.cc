@@ -129,8 +129,8 @@ Result<AttachResult> exec_in_container(const Home& home, const Observed& observe
   request.seccomp_cache = home.directories.data + "/seccomp";
   request.process = TRY(
       plan_exec(*spec.process, options, fmt::format("/proc/{}/root", observed.status.init.pid)));
-  const auto payload =
-      TRY(payload::prepare_exec(engine, request.process, home.directories.data + "/wasm"));
+  const auto payload = TRY(payload::prepare_exec(engine, request.process,
+                                                 home.directories.data + "/wasm", options.invoke));
   if (payload) {
     request.process = payload->process;
     request.program = &payload->program;

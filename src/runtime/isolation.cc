@@ -43,9 +43,12 @@ Result<payload::Isolation> choose_isolation(const RunOptions& options, const Roo
   if (isolation == payload::Isolation::kMicrovm) {
     return fail(ErrorCode::kUnsupported, "isolation \"microvm\" is not available in this build");
   }
-  if (isolation != payload::Isolation::kWasm && !options.fuel.empty()) {
+  if (isolation == payload::Isolation::kWasm) return isolation;
+  for (const auto& [option, value] :
+       {std::pair("--fuel", options.fuel), std::pair("--invoke", options.invoke)}) {
+    if (value.empty()) continue;
     return fail(ErrorCode::kInvalidArgument,
-                "--fuel {}: fuel is for WebAssembly, and this container is {}", options.fuel,
+                "{} {}: it is for WebAssembly, and this container is {}", option, value,
                 payload::isolation_name(isolation));
   }
   return isolation;
@@ -55,6 +58,9 @@ RunOptions wasm_options(RunOptions options) {
   options.init = false;
   options.isolation = payload::isolation_name(payload::Isolation::kWasm);
   options.annotations[payload::kIsolationAnnotation] = options.isolation;
+  if (!options.invoke.empty()) {
+    options.annotations[payload::wasm::kInvokeAnnotation] = options.invoke;
+  }
   if (!options.fuel.empty()) {
     options.annotations[payload::wasm::kFuelAnnotation] = options.fuel;
   } else {

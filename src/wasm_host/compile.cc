@@ -136,10 +136,10 @@ Result<CacheEntry> compile_into_cache(const std::string& directory, Fuel fuel) {
   const UniqueFd cache = TRY(open_file(directory, O_RDONLY | O_DIRECTORY));
   // One process compiles a module; the others wait and find it done.
   const FileLock lock = TRY(FileLock::acquire(cache.get(), "lock-" + key.substr(0, 2)));
-  if (restore(cache.get(), key)) return CacheEntry{.key = std::move(key), .was_there = true};
+  if (restore(cache.get(), key)) return CacheEntry{.key = key, .was_there = true};
   prune(cache.get());
   TRY(compile(cache.get(), module, fuel, key));
-  return CacheEntry{.key = std::move(key)};
+  return CacheEntry{.key = key};
 }
 
 }  // namespace trivet::wasm_host

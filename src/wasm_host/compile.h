@@ -10,11 +10,11 @@ namespace trivet::wasm_host {
 
 struct CacheEntry {
   std::string key;
-  bool was_there = false;  // nothing had to be compiled
+  bool was_there = false;
 };
 
-// The entry, which is in the directory and whole. What is there already is only used if its digest
-// is right.
+// An entry that is in the directory and whole. What is there already is only used if its digest is
+// right.
 Result<CacheEntry> compile_into_cache(const std::string& directory, payload::wasm::Fuel fuel);
 
 }  // namespace trivet::wasm_host

@@ -24,8 +24,9 @@ int compile_command(const std::string& directory, std::string_view variant) {
   const auto entry =
       compile_into_cache(directory, variant == "fuel" ? wasm::Fuel::kCounted : wasm::Fuel::kOff);
   if (entry) {
-    const char* how = entry->was_there ? wasm::kFoundCode : wasm::kMadeCode;
-    return write_all(STDOUT_FILENO, fmt::format("{} {}\n", how, entry->key), "stdout") ? 0 : 1;
+    const std::string answer =
+        fmt::format("{} {}\n", entry->key, entry->was_there ? "found" : "made");
+    return write_all(STDOUT_FILENO, answer, "stdout") ? 0 : 1;
   }
   // Whoever started us puts its own words around.
   (void)write_all(STDERR_FILENO, entry.error().message() + "\n", "stderr");

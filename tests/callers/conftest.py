@@ -29,6 +29,9 @@ NEEDS = {
     "docker": (["/usr/sbin/dockerd", "/usr/bin/docker", "/usr/sbin/iptables"], "docker.io, iptables"),
     "containerd": (["/usr/bin/containerd", "/usr/bin/ctr", "/usr/bin/containerd-shim-runc-v2"],
                    "containerd"),
+    "cri": (["/usr/bin/containerd", "/usr/bin/containerd-shim-runc-v2", "/usr/lib/cni/bridge",
+             str(engines.crictl_program())],
+            "containerd, containernetworking-plugins; scripts/setup-crictl builds crictl"),
 }
 
 
@@ -116,6 +119,20 @@ def containerd_engine(scratch):
 def containerd(containerd_engine):
     yield containerd_engine
     containerd_engine.remove_all()
+
+
+@pytest.fixture(scope="session")
+def cri_engine(scratch):
+    (scratch / "k").mkdir()
+    cri = engines.Cri(scratch / "k")
+    yield cri
+    cri.close()
+
+
+@pytest.fixture
+def cri(cri_engine):
+    yield cri_engine
+    cri_engine.remove_all()
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import harness
@@ -36,10 +38,10 @@ def flat_root() -> bytes:
     return layer.bytes()
 
 
-def layout_archive(folder: pathlib.Path, name: str) -> pathlib.Path:
+def layout_archive(folder: pathlib.Path, name: str, command: Sequence[str] = ("sh",)) -> pathlib.Path:
     """The same root as an OCI layout in a tar: what `ctr image import` reads."""
     layout = folder / "layout"
-    harness.write_oci_layout(layout, [flat_root()], {"Env": ["PATH=/bin"], "Cmd": ["sh"]}, name)
+    harness.write_oci_layout(layout, [flat_root()], {"Env": ["PATH=/bin"], "Cmd": list(command)}, name)
     archive = folder / "layout.tar"
     with tarfile.open(archive, "w") as tar:
         for entry in sorted(layout.iterdir()):
@@ -248,6 +250,148 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
     def close(self) -> None:
         self.remove_all()
         self.daemon.close()
+
+
+PAUSE_IMAGE = "localhost/pause:latest"
+
+CRI_CONF = """
+version = 2
+root = "{base}/root"
+state = "{base}/state"
+[grpc]
+  address = "{socket}"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{pause}"
+  disable_apparmor = true
+  restrict_oom_score_adj = true
+  disable_hugetlb_controller = true
+  tolerate_missing_hugetlb_controller = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "{base}/cni"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "native"
+    default_runtime_name = "trivet"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.trivet]
+      runtime_type = "io.containerd.runc.v2"
+      pod_annotations = ["dev.trivet.*"]
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.trivet.options]
+        BinaryName = "{runtime}"
+"""
+
+
+@functools.cache
+def crictl_program() -> pathlib.Path:
+    """Where scripts/setup-crictl puts it."""
+    found = subprocess.run([harness.ROOT / "scripts/setup-crictl", "--print-directory"],
+                           stdout=subprocess.PIPE, text=True, check=True)
+    return pathlib.Path(found.stdout.strip()) / "crictl"
+
+
+class Cri(Client):
+    """A containerd of our own with its CRI plugin, as a kubelet uses it, and crictl for it.
+
+    It has the images of Containerd and a pause image; pods get a bridge of their own.
+    """
+    image = Containerd.image
+    network = "10.88.77"
+
+    def __init__(self, base: pathlib.Path):
+        self.base = base
+        self.socket = base / "s"
+        self.made = 0
+        self.logs = base / "logs"
+        for folder in ("cni", "logs"):
+            (base / folder).mkdir()
+        (base / "config.toml").write_text(CRI_CONF.format(base=base, socket=self.socket,
+                                                          pause=PAUSE_IMAGE, runtime=RUNTIME))
+        (base / "cni/10-bridge.conflist").write_text(json.dumps({
+            "cniVersion": "0.4.0", "name": "box", "plugins": [
+                {"type": "bridge", "bridge": "trivet-cri0", "isGateway": True,
+                 "ipam": {"type": "host-local", "dataDir": f"{base}/addresses",
+                          "ranges": [[{"subnet": f"{self.network}.0/24"}]]}}]}))
+        endpoint = f"unix://{self.socket}"
+        # A file, since crictl warns where it finds none.
+        (base / "crictl.yaml").write_text(f"runtime-endpoint: {endpoint}\nimage-endpoint: {endpoint}\n"
+                                          "timeout: 30\n")
+        super().__init__([str(crictl_program()), "--config", str(base / "crictl.yaml")],
+                         environment(HOME=str(base)))
+        self.daemon = Daemon(["/usr/bin/containerd", "--config", base / "config.toml"], base / "log",
+                             self.env)
+        self.daemon.wait_until(lambda: self.run("version", check=False).returncode == 0,
+                               "containerd answers")
+        ctr = Client(["/usr/bin/ctr", "--address", str(self.socket), "--namespace", "k8s.io"], self.env)
+        for name, command in ((self.image, ["sh"]), (PAUSE_IMAGE, ["sleep", "1000000"])):
+            (base / name.split(":")[0]).mkdir(parents=True)
+            archive = layout_archive(base / name.split(":")[0], name, command)
+            ctr.run("image", "import", "--snapshotter", "native", archive)
+
+    def _file(self, content: dict) -> pathlib.Path:
+        self.made += 1
+        path = self.base / f"{self.made}.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    def pod(self, linux: dict | None = None, check: bool = True, **fields) -> "CriPod":
+        """A sandbox that runs. `linux` and `fields` are of the interface's PodSandboxConfig."""
+        self.made += 1
+        name = f"pod{self.made}"
+        (self.logs / name).mkdir()
+        config = {"metadata": {"name": name, "namespace": "default", "uid": name, "attempt": 0},
+                  "log_directory": str(self.logs / name), "linux": linux or {}, **fields}
+        path = self._file(config)
+        return CriPod(self, self.out("runp", "--runtime", "trivet", path), path, config)
+
+    def remove_all(self) -> None:
+        pods = self.out("pods", "--quiet").split()
+        if pods:
+            self.run("rmp", "--force", *pods)
+
+    def close(self) -> None:
+        self.remove_all()
+        self.daemon.close()
+
+
+@dataclasses.dataclass
+class CriPod:
+    """A pod's sandbox: its id, and its configuration, which crictl wants again for a container."""
+    cri: Cri
+    id: str
+    path: pathlib.Path
+    config: dict
+
+    def inspect(self) -> dict:
+        return self.cri.run("inspectp", self.id).json()
+
+    def create(self, *command: str, linux: dict | None = None, **fields) -> str:
+        """A container that is not started. `linux` and `fields` are of ContainerConfig."""
+        self.cri.made += 1
+        name = f"c{self.cri.made}"
+        config = {"metadata": {"name": name, "attempt": 0}, "image": {"image": self.cri.image},
+                  "command": list(command), "log_path": f"{name}.log", "linux": linux or {}, **fields}
+        return self.cri.out("create", self.id, self.cri._file(config), self.path)
+
+    def start(self, *command: str, **settings) -> str:
+        container = self.create(*command, **settings)
+        self.cri.run("start", container)
+        return container
+
+    def status(self, container: str) -> dict:
+        return self.cri.run("inspect", container).json()["status"]
+
+    def wait_for_exit(self, container: str) -> dict:
+        def ended() -> bool:
+            return self.status(container)["state"] == "CONTAINER_EXITED"
+        harness.wait_for(ended, what=f"{container} ends")
+        return self.status(container)
+
+    def output(self, *command: str, **settings) -> str:
+        """What a container prints that runs to its end."""
+        container = self.start(*command, **settings)
+        status = self.wait_for_exit(container)
+        log = self.cri.run("logs", container)
+        assert status["exitCode"] == 0, f"{status}\n{log}"
+        return log.stdout.strip()
 
 
 class Docker(Client):

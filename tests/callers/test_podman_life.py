@@ -237,3 +237,28 @@ def test_nothing_is_left_of_containers(podman):
     harness.wait_for(lambda: mounts() == before and not processes(), what="mounts and monitors gone")
     left = [str(folder) for folder in pathlib.Path("/sys/fs/cgroup").glob("*/libpod_parent/libpod-*")]
     assert left == []
+
+
+def test_checkpoint_and_restore(podman):
+    if harness.criu_directory() is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("needs criu: scripts/setup-criu fetches one")
+    path = f"{harness.criu_directory()}:{podman.env['PATH']}"
+    with_criu = engines.Client(podman.words, {**podman.env, "PATH": path})
+    count = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done"
+    name = podman.spawn("sh", "-c", count, options=["--name", "moving"])
+    harness.wait_for(lambda: "tick 3" in podman.out("logs", name), what="it counts")
+    with_criu.run("container", "checkpoint", name)
+    assert podman.status(name) == "exited"
+    before = len(podman.run("logs", name).lines)
+    with_criu.run("container", "restore", name)
+    assert podman.status(name) == "running"
+    harness.wait_for(lambda: len(podman.run("logs", name).lines) > before + 3, what="it counts on")
+    ticks = [int(line.split()[1]) for line in podman.run("logs", name).lines]
+    assert ticks == list(range(1, len(ticks) + 1))
+    assert "sleep" in podman.out("exec", name, "ps")
+    archive = podman.base / "moving.tar.gz"
+    with_criu.run("container", "checkpoint", "--export", archive, name)
+    podman.run("rm", name)
+    with_criu.run("container", "restore", "--import", archive, "--name", "moved")
+    assert podman.status("moved") == "running"
+    podman.run("rm", "--force", "--time", "0", "moved")

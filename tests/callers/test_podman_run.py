@@ -315,3 +315,9 @@ def test_hooks_of_the_engine(podman):
 def test_privileged(podman):
     done = podman.box("sh", "-c", "mount -t tmpfs x /tmp && echo mounted", options=["--privileged"])
     assert done.stdout == "mounted\n"
+
+
+def test_a_warning_does_not_hide_the_error(podman):
+    """podman reads the runtime's log as one error; a capability that can't be given is a warning."""
+    failed = podman.box("no-such-program", options=["--cap-add", "SYS_RESOURCE"], code=127)
+    assert "executable file" in failed.stderr and "not found" in failed.stderr

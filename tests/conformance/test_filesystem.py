@@ -9,6 +9,8 @@ import subprocess
 
 import pytest
 
+import harness
+
 pytestmark = [pytest.mark.root, pytest.mark.cgroup]
 
 
@@ -81,6 +83,33 @@ def test_propagation_of_a_mount(container, option, expected):
     add_mount(container, "/mnt", ["rbind", option], "bind", directory)
     found = mounts(container.running())["/mnt"][1]
     assert [word for word in found if word != "propagate_from"] == expected
+
+
+@pytest.mark.parametrize("option,root,in_container,on_host", [
+    ("rshared", "rshared", True, True), ("rslave", "rslave", True, False),
+    ("rprivate", "rprivate", False, False)])
+def test_mounts_reach_the_other_side(container, option, root, in_container, on_host):
+    directory = container.base / "directory"
+    directory.mkdir()
+    add_mount(container, "/mnt", ["rbind", option], "bind", directory)
+    container.linux["rootfsPropagation"] = root
+    for capabilities in container.process["capabilities"].values():
+        capabilities.append("CAP_SYS_ADMIN")
+    subprocess.run(["mount", "-t", "tmpfs", "here", directory], check=True)
+    try:
+        subprocess.run(["mount", "--make-shared", directory], check=True)
+        before = len(mounts(os.getpid()))
+        pid = container.running("sh", "-c", "mkdir /mnt/inner; mount -t tmpfs inner /mnt/inner; "
+                                            "touch /mnt/done; sleep 1000")
+        harness.wait_for((directory / "done").exists, what="the container's mount")
+        (directory / "outer").mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "outer", directory / "outer"], check=True)
+        assert ("/mnt/outer" in mounts(pid)) == in_container
+        assert (str(directory / "inner") in mounts(os.getpid())) == on_host
+        container.delete("--force")
+        assert len(mounts(os.getpid())) == before + 1 + on_host
+    finally:
+        subprocess.run(["umount", "--recursive", directory], check=True)
 
 
 def test_mounts_are_made_in_order(container):

@@ -213,3 +213,15 @@ def test_a_process_outside_sees_the_container_as_its_state_says(container):
     pid = container.running()
     assert pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x001000\x00"
     assert os.readlink(f"/proc/{pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
+
+
+def test_a_container_without_a_process_is_made_but_not_started(container):
+    """config.md: "This property is REQUIRED when start is called"."""
+    del container.config["process"]
+    container.create()
+    assert container.state()["status"] == "created"
+    failed = container.start(check=False)
+    assert failed.returncode != 0 and "process" in failed.stderr
+    container.wait_until("stopped")
+    container.delete()
+    assert not container.exists()

@@ -36,7 +36,8 @@ def module_order(kernel: pathlib.Path) -> list[str]:
     return [f"{name}.ko" for name in MODULES if (kernel / "modules" / f"{name}.ko").exists()]
 
 
-def write_initramfs(kernel: pathlib.Path, work: pathlib.Path, command: str) -> pathlib.Path:
+def write_initramfs(kernel: pathlib.Path, work: pathlib.Path, command: str,
+                    systemd: bool) -> pathlib.Path:
     tree = work / "initramfs"
     (tree / "bin").mkdir(parents=True)
     (tree / "modules").mkdir()
@@ -47,6 +48,8 @@ def write_initramfs(kernel: pathlib.Path, work: pathlib.Path, command: str) -> p
     (tree / "modules/list").write_text("".join(f"{name}\n" for name in modules))
     subprocess.run(["cp", pathlib.Path(__file__).with_name("init.sh"), tree / "init"], check=True)
     (tree / "init").chmod(0o755)
+    if systemd:
+        subprocess.run(["cp", "-r", pathlib.Path(__file__).with_name("systemd"), tree], check=True)
     exports = "".join(f"export {name}={shlex.quote(os.environ[name])}\n" for name in ENVIRONMENT
                       if name in os.environ)
     (tree / "command").write_text(f"{exports}cd {shlex.quote(os.getcwd())}\n{command}\n")
@@ -57,10 +60,14 @@ def write_initramfs(kernel: pathlib.Path, work: pathlib.Path, command: str) -> p
     return image
 
 
-def qemu_command(kernel: pathlib.Path, initramfs: pathlib.Path, memory: int, cpus: int) -> list[str]:
+def qemu_command(kernel: pathlib.Path, initramfs: pathlib.Path, memory: int, cpus: int,
+                 cgroups: str) -> list[str]:
+    hierarchy = {"v2": "systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all",
+                 "v1": "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1",
+                 "hybrid": "systemd.unified_cgroup_hierarchy=0"}[cgroups]
     append = (f"console=ttyS0 quiet panic=-1 tsc_early_khz={tsc_khz()} tsc=reliable no_timer_check "
               "cryptomgr.notests noreplace-smp mitigations=off random.trust_cpu=on audit=0 "
-              "systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all sysctl.kernel.hung_task_timeout_secs=0")
+              f"{hierarchy} sysctl.kernel.hung_task_timeout_secs=0")
     return ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-serial", "stdio", "-M", "microvm,x-option-roms=off", "-accel", "tcg",
             "-cpu", "max,la57=off,erms=off,fsrm=off", "-m", str(memory), "-smp", str(cpus),
@@ -95,12 +102,13 @@ def relay(process: subprocess.Popen, timeout: float) -> int:
     return 125 if process.poll() is not None else 124
 
 
-def run(command: str, memory: int = 2048, cpus: int = 2, timeout: float = 600) -> int:
+def run(command: str, memory: int = 2048, cpus: int = 2, timeout: float = 600,
+        systemd: bool = False, cgroups: str = "v2") -> int:
     kernel = pathlib.Path(subprocess.run([ROOT / "scripts/setup-guest"], check=True,
                                          stdout=subprocess.PIPE, text=True).stdout.strip())
     with tempfile.TemporaryDirectory(prefix="trivet-guest-") as work:
-        initramfs = write_initramfs(kernel, pathlib.Path(work), command)
-        process = subprocess.Popen(qemu_command(kernel, initramfs, memory, cpus),
+        initramfs = write_initramfs(kernel, pathlib.Path(work), command, systemd)
+        process = subprocess.Popen(qemu_command(kernel, initramfs, memory, cpus, cgroups),
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         try:
             return relay(process, timeout)
@@ -114,9 +122,16 @@ def main() -> int:
     parser.add_argument("--memory", type=int, default=2048, metavar="MIB")
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS")
+    parser.add_argument("--systemd", action="store_true",
+                        help="with systemd as PID 1, D-Bus and logind")
+    parser.add_argument("--cgroups", choices=["v2", "v1", "hybrid"], default="v2",
+                        help="how systemd mounts them (default: %(default)s)")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
-    return run(shlex.join(options.command), options.memory, options.cpus, options.timeout)
+    if options.cgroups != "v2" and not options.systemd:
+        parser.error("--cgroups needs --systemd")
+    return run(shlex.join(options.command), options.memory, options.cpus, options.timeout,
+               options.systemd, options.cgroups)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,23 @@ $b mkdir -p dev/pts dev/shm dev/mqueue
 $b mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts dev/pts
 $b mount -t tmpfs -o mode=1777 shm dev/shm
 $b mount -t mqueue mqueue dev/mqueue
-$b mount -t cgroup2 cgroup2 sys/fs/cgroup
 $b ln -sf /proc/self/fd dev/fd
 $b ifconfig lo 127.0.0.1 up
 $b cp /command /new/run/guest-command
+if [ -e /systemd ]; then
+  # The host's files, but none of the units that it starts: those of the test are all there is.
+  $b mkdir -p run/systemd/system run/systemd/system.conf.d
+  $b cp /systemd/trivet-guest.* run/systemd/system/
+  $b cp /systemd/quiet.conf run/systemd/system.conf.d/
+  $b cp /systemd/finish run/guest-finish
+  $b rm -rf etc/systemd/system usr/lib/systemd/system/sysinit.target.wants \
+    usr/lib/systemd/system/dbus.service.wants usr/lib/systemd/system-generators \
+    usr/lib/systemd/user-generators usr/lib/systemd/system-environment-generators \
+    usr/lib/systemd/user-environment-generators etc/fstab \
+    .dockerenv  # the host may be a container, the guest is none
+  exec $b switch_root /new /lib/systemd/systemd --unit=trivet-guest.target
+fi
+$b mount -t cgroup2 cgroup2 sys/fs/cgroup
 exec $b switch_root /new /bin/bash -c '
   # As systemd does: the processes leave the root cgroup, whose controllers go to its children.
   mkdir /sys/fs/cgroup/init && echo 1 > /sys/fs/cgroup/init/cgroup.procs

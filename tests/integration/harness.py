@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import functools
 import hashlib
 import io
 import json
@@ -289,6 +290,18 @@ def busybox() -> pathlib.Path:
 def applets() -> list[str]:
     listing = subprocess.run([busybox(), "--list"], capture_output=True, text=True, check=True)
     return [name for name in listing.stdout.split() if name != "busybox"]
+
+
+@functools.cache
+def criu_directory() -> pathlib.Path | None:
+    """Where a criu is that works on this kernel: the host's, or the one of scripts/setup-criu."""
+    fetched = subprocess.run([ROOT / "scripts/setup-criu", "--print-directory"],
+                             stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    for program in (shutil.which("criu"), f"{fetched}/bin/criu"):
+        if program and os.access(program, os.X_OK) and \
+                subprocess.run([program, "check"], capture_output=True, check=False).returncode == 0:
+            return pathlib.Path(program).parent
+    return None
 
 
 class LayerTar:

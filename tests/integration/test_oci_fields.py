@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import array
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
+import select
 import socket
+import struct
 import subprocess
 import threading
 
@@ -163,10 +167,46 @@ def test_a_seccomp_listener_gets_the_fd_and_the_state(oci, tmp_path):
     assert "Function not implemented" in (oci.base / "log").read_text()
 
 
+def let_everything_through(listener: int, seen: list[int]) -> None:
+    """Answers notifications until the filter has no process any more (seccomp_unotify(2))."""
+    receive, send, go_on = 0xC0502100, 0xC0182101, 1
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    while poll.poll(10000)[0][1] & select.POLLIN:
+        request = bytearray(80)
+        fcntl.ioctl(listener, receive, request)
+        number, = struct.unpack_from("=Q", request)
+        seen.append(struct.unpack_from("=i", request, 16)[0])
+        with contextlib.suppress(FileNotFoundError):
+            fcntl.ioctl(listener, send, struct.pack("=QqiI", number, 0, 0, go_on))
+
+
+@pytest.mark.parametrize("names", [["read", "write"], ["sendmsg"], ["close", "close_range", "execve"],
+                                   ["sendmsg", "read", "write", "close", "mmap", "execve", "fcntl"]])
+def test_a_listener_may_be_asked_about_what_hands_it_over(oci, names):
+    path = oci.base / "listener"
+    listener = Listener(path)
+    oci.config["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
+        "listenerPath": str(path), "syscalls": [{"names": names, "action": "SCMP_ACT_NOTIFY"}]}
+    oci.write("sh", "-c", "echo done")
+    with (oci.base / "log").open("w") as log:
+        child = subprocess.Popen([oci.program, "--root", oci.root, "run", "--bundle", oci.bundle,
+                                  NAME], stdout=log, stderr=log)
+    listener.thread.join(timeout=10)
+    seen: list[int] = []
+    let_everything_through(listener.fds[0], seen)
+    os.close(listener.fds[0])
+    assert child.wait(timeout=10) == 0
+    assert (oci.base / "log").read_text() == "done\n"
+    assert seen or names == ["sendmsg"], "the shell does not call sendmsg"
+
+
 @pytest.mark.parametrize("change, words", [
     ({"listenerPath": ""}, "listenerPath"),
     ({"listenerPath": "/no/such/socket"}, "/no/such"),
-    ({"syscalls": [{"names": ["sendmsg"], "action": "SCMP_ACT_NOTIFY"}]}, "sendmsg"),
+    ({"syscalls": [{"names": ["sendmsg", "sendmmsg"], "action": "SCMP_ACT_NOTIFY"}]}, "sendmmsg"),
+    ({"defaultAction": "SCMP_ACT_NOTIFY"}, "defaultAction"),
 ])
 def test_a_listener_that_can_not_work_is_an_error(oci, change, words):
     oci.config["linux"]["seccomp"] = {

@@ -122,6 +122,56 @@ def test_log_file_holds_exactly_one_json_object_on_failure(oci):
     assert entry["msg"] in done.stderr
 
 
+def log_of_a_failing_create(oci, *options) -> list[dict]:
+    """Of one that has something to warn of too."""
+    for sets in oci.config["process"]["capabilities"].values():
+        sets.append("CAP_OF_THE_FUTURE")
+    oci.write("no-such-program")
+    log = oci.base / "log.json"
+    done = subprocess.run([oci.program, "--root", oci.root, "--log", log, "--log-format", "json", *options,
+                           "create", "--bundle", oci.bundle, NAME], capture_output=True, text=True)
+    assert done.returncode == 1
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_warnings_do_not_come_into_a_json_log_unasked(oci):
+    assert [entry["level"] for entry in log_of_a_failing_create(oci)] == ["error"]
+
+
+@pytest.mark.parametrize("options", [["--debug"], ["--log-level", "warning"]])
+def test_warnings_come_into_a_json_log_when_they_are_asked_for(oci, options):
+    assert {entry["level"] for entry in log_of_a_failing_create(oci, *options)} == {"warning", "error"}
+
+
+def test_kill_and_delete_by_a_regular_expression(oci):
+    oci.write("sleep", "100")
+    names = [f"{NAME}-{part}" for part in ("a1", "a2", "b")]
+    for name in names:
+        oci.create(name)
+        oci("start", name)
+    oci("kill", "--regex", f"^{NAME}-a[0-9]$", "KILL")
+    harness.wait_for(lambda: [oci.state(name)["status"] for name in names] ==
+                     ["stopped", "stopped", "running"], what="two are killed")
+    oci("delete", "--regex", f"^{NAME}-a")
+    assert oci.left() == [names[2]]
+    failed = oci("delete", "-r", NAME, code=1)
+    assert "1 of 1 containers" in failed.stderr and "not stopped" in failed.stderr
+    oci("delete", "--force", "--regex", NAME)
+    assert oci.left() == []
+    oci("kill", "--regex", NAME, "KILL")
+    assert "--regex" in oci("kill", "--regex", "a[", code=1).stderr
+
+
+def test_intel_rdt_that_the_host_lacks_is_an_error_of_update(oci):
+    if "resctrl" in pathlib.Path("/proc/mounts").read_text():
+        pytest.skip("this host has it")
+    oci.write("sleep", "100")
+    oci.create(NAME)
+    for option, schema in (("--l3-cache-schema", "L3:0=f"), ("--mem-bw-schema", "MB:0=70")):
+        assert "no resctrl file system" in oci("update", option, schema, NAME, code=1).stderr
+    oci("delete", "--force", NAME)
+
+
 @pytest.mark.parametrize("program,text", [
     ("/no/such/file", "no such file or directory"),
     ("/etc", "is a directory"),

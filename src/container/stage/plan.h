@@ -121,7 +121,9 @@ enum PlanFlags : uint32_t {
   kHasMemoryPolicy = 1U << 20U,
   kHasListener = 1U << 21U,  // the seccomp filter's notifications go to somebody: send them the fd
   kJoinedMounts = 1U << 0U,  // the mount namespace is somebody else's: enter the root by chroot
-  kReportTimes = 1U << 22U,  // tell after each step how long it took
+  kSendsBySendmmsg = 1U << 23U,  // the filter's listener is asked about sendmsg
+  kAwaitCgroup = 1U << 24U,      // the parent has this process moved into its cgroup, then says kGo
+  kReportTimes = 1U << 22U,      // tell after each step how long it took
 };
 
 struct SchedulerAttributes {  // struct sched_attr of sched_setattr(2)

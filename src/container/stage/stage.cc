@@ -324,7 +324,15 @@ void send_message(Context& context, const Message& message, int fd) {
                        .control = fd >= 0 ? &control : nullptr,
                        .control_length = fd >= 0 ? sizeof control : 0,
                        .flags = 0};
-  sys(__NR_sendmsg, context.sync_fd, &header, kMsgNoSignal);
+  if (!context.has(kSendsBySendmmsg)) {
+    sys(__NR_sendmsg, context.sync_fd, &header, kMsgNoSignal);
+    return;
+  }
+  struct {  // mmsghdr of sendmmsg(2)
+    MessageHeader header;
+    uint32_t sent;
+  } one{.header = header, .sent = 0};
+  sys(__NR_sendmmsg, context.sync_fd, &one, 1, kMsgNoSignal);
 }
 
 bool wait_for_go(int fd) {

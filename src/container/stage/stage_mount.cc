@@ -407,6 +407,18 @@ Outcome enter_mounted_root(int root_fd) {
   return check(result);
 }
 
+// The old root becomes a slave before it is taken away, lest that reaches the host. Only umount2(2)
+// takes "." for what is on top of it: for anything else one has to be there.
+long pivot_out_of_shared() {
+  const long old_root = sys(__NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (old_root < 0) return old_root;
+  long result = sys(__NR_pivot_root, ".", ".");
+  if (result >= 0) result = sys(__NR_fchdir, old_root);
+  if (result >= 0) result = sys(__NR_mount, 0L, ".", 0L, MS_SLAVE | MS_REC, 0L);
+  sys(__NR_close, old_root);
+  return result;
+}
+
 }  // namespace
 
 Outcome mount_root(Context& context) {
@@ -557,12 +569,9 @@ Outcome pivot_root(Context& context) {
     result = sys(__NR_move_mount, context.root_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
     if (result >= 0) result = sys(__NR_chroot, ".");
   } else if (result >= 0) {
-    // The old root ends up below "." (pivot_root(2), NOTES). It is made a slave first, so that
-    // taking it away can't reach the host.
-    result = sys(__NR_pivot_root, ".", ".");
-    if (result >= 0 && (context.plan->root_propagation & MS_SHARED) != 0) {
-      result = sys(__NR_mount, 0L, ".", 0L, MS_SLAVE | MS_REC, 0L);
-    }
+    // The old root ends up on top of "." (pivot_root(2), NOTES), where umount2(2) finds it.
+    result = (context.plan->root_propagation & MS_SHARED) != 0 ? pivot_out_of_shared()
+                                                               : sys(__NR_pivot_root, ".", ".");
     if (result >= 0) result = sys(__NR_umount2, ".", kDetach);
   }
   if (result >= 0) result = sys(__NR_chdir, "/");

@@ -75,8 +75,8 @@ bool has_slash(const char* text) {
   return false;
 }
 
-// With a listener, whoever starts us passes it on before the program runs; sendmsg(2) and read(2)
-// of this exchange can't be among what the listener is asked about.
+// With a listener, whoever starts us passes it on before the program runs. Only the call that sends
+// it to them can't be among what the listener is asked about.
 Outcome install_filter(Context& context) {
   struct {
     uint16_t count;
@@ -129,6 +129,7 @@ Outcome set_final_cpus(Context& context) {
 }
 
 Outcome join_cgroup(Context& context) {
+  if (context.has(kAwaitCgroup) && !wait_for_go(context.sync_fd)) return failed(-ECANCELED);
   const int32_t* fds = context.data(context.plan->cgroup_fds);
   for (uint32_t i = 0; i < context.plan->cgroup_fds.count; ++i) {
     const long result = sys(__NR_write, fds[i], "0", 1);
@@ -320,6 +321,7 @@ Outcome find_program(Context& context) {
   if (context.plan->program_fd >= 0) return {};
   const auto* argv = context.data(context.plan->argv);
   const char* name = reinterpret_cast<const char*>(argv[0]);
+  if (name == nullptr) return {};  // a container that can't be started
   if (has_slash(name)) {
     context.program = name;
     const long result = try_program(name);

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -11,6 +12,7 @@
 #include "base/text.h"
 #include "payload/wasm/engine_id.h"
 #include "payload/wasm/job.h"
+#include <linux/magic.h>
 
 namespace trivet::payload::wasm {
 
@@ -30,9 +32,18 @@ const char* variant_name(Fuel fuel) {
   return fuel == Fuel::kCounted ? "fuel" : "plain";
 }
 
+// An overlay has another device number each time it is mounted, while its files keep the inodes and
+// times of the layers.
+dev_t lasting_device(int fd, const struct stat& status) {
+  struct statfs file_system{};
+  const bool is_overlay =
+      fstatfs(fd, &file_system) == 0 && file_system.f_type == OVERLAYFS_SUPER_MAGIC;
+  return is_overlay ? 0 : status.st_dev;
+}
+
 // The name of the entry that says which module a file holds.
-std::string file_entry(const struct stat& status, Fuel fuel) {
-  return fmt::format("file-{:x}-{:x}-{:x}-{:x}-{:x}-{}", status.st_dev, status.st_ino,
+std::string file_entry(int fd, const struct stat& status, Fuel fuel) {
+  return fmt::format("file-{:x}-{:x}-{:x}-{:x}-{:x}-{}", lasting_device(fd, status), status.st_ino,
                      status.st_size, nanoseconds(status.st_mtim), nanoseconds(status.st_ctim),
                      variant_name(fuel));
 }
@@ -90,14 +101,14 @@ Result<std::string> read_module(const ModuleFile& module) {
   return bytes;
 }
 
-struct Made {
-  std::string key;  // of the entry
-  bool found = false;
+struct Entry {
+  std::string key;
+  bool was_there = false;
 };
 
 // The entry that trivet-wasm made, or found.
-Result<Made> compile(const ModuleFile& module, Fuel fuel, const std::string& cache_directory,
-                     const std::string& host_program) {
+Result<Entry> compile(const ModuleFile& module, Fuel fuel, const std::string& cache_directory,
+                      const std::string& host_program) {
   ProgramOptions options;
   options.stdin_text = TRY(read_module(module));
   options.timeout = kCompileTimeout;
@@ -105,7 +116,7 @@ Result<Made> compile(const ModuleFile& module, Fuel fuel, const std::string& cac
       TRY(run_program({host_program, "compile", cache_directory, variant_name(fuel)}, options));
   if (output.ok()) {
     const std::vector<std::string> words = split(trim(output.stdout_text), ' ');
-    return Made{.key = words.back(), .found = words.front() == kFoundCode};
+    return Entry{.key = words.front(), .was_there = words.back() == "found"};
   }
   const std::string why(trim(output.stderr_text));
   if (output.exit_code == kExitNotExecutable) {
@@ -169,16 +180,17 @@ Result<CompiledModule> compiled_module(const ModuleFile& module, Fuel fuel,
   const int directory = compiled.directory.get();
   struct stat status{};
   if (fstat(module.fd.get(), &status) != 0) return fail_errno("stat \"{}\"", module.path);
-  const std::string entry = file_entry(status, fuel);
+  const std::string entry = file_entry(module.fd.get(), status, fuel);
 
   std::optional<CacheRecord> record;
   if (const auto key = read_file_at(directory, entry, kMaxRecord)) {
     if (key->ends_with(engine_id())) record = read_record(directory, *key);
   }
-  compiled.hit = true;
+  compiled.hit = record.has_value();
   if (!record) {
-    const auto [key, found] = TRY(compile(module, fuel, cache_directory, host_program));
-    compiled.hit = found;
+    const Entry made = TRY(compile(module, fuel, cache_directory, host_program));
+    compiled.hit = made.was_there;
+    const std::string& key = made.key;
     record = read_record(directory, key);
     if (!record) {
       return fail(ErrorCode::kCorrupt, "\"{}/{}\" is not what was just written there",

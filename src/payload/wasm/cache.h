@@ -39,10 +39,6 @@ Result<CompiledModule> compiled_module(const ModuleFile& module, Fuel fuel,
 
 // --- shared with trivet-wasm, which writes what is read here
 
-// `trivet-wasm compile` prints one of these words, a space and the key of the entry.
-inline constexpr const char* kMadeCode = "made";
-inline constexpr const char* kFoundCode = "found";
-
 struct CacheRecord {
   std::string code;
   std::string digest;  // of the code, hex

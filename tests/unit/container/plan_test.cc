@@ -256,5 +256,57 @@ TEST(Home, ComesFromThePasswdOfTheRootUnlessGiven) {
   EXPECT_EQ(env.size(), 1U);
 }
 
+oci::Spec with_cgroup_mount(std::vector<std::string> options, uint32_t uid) {
+  oci::Spec spec = example();
+  std::erase_if(spec.mounts, [](const oci::Mount& mount) { return mount.type == "cgroup"; });
+  spec.mounts.push_back({.destination = "/sys/fs/cgroup",
+                         .type = "cgroup",
+                         .source = "cgroup",
+                         .options = std::move(options),
+                         .uid_mappings = {},
+                         .gid_mappings = {}});
+  spec.process->user.uid = uid;
+  return spec;
+}
+
+TEST(CgroupOwner, IsTheUserOfAWritableMount) {
+  EXPECT_EQ(find_cgroup_owner(with_cgroup_mount({"nosuid"}, 1000)), 1000U);
+  EXPECT_EQ(find_cgroup_owner(with_cgroup_mount({"nosuid"}, 0)), std::nullopt);
+  EXPECT_EQ(find_cgroup_owner(with_cgroup_mount({"nosuid", "ro"}, 1000)), std::nullopt);
+}
+
+TEST(CgroupOwner, IsAsTheHostSeesIt) {
+  oci::Spec spec = with_cgroup_mount({}, 5);
+  spec.linux_config->namespaces.push_back({.type = oci::NamespaceType::kUser, .path = ""});
+  spec.linux_config->uid_mappings = {{.container_id = 0, .host_id = 100000, .size = 6}};
+  EXPECT_EQ(find_cgroup_owner(spec), 100005U);
+  spec.process->user.uid = 6;
+  EXPECT_EQ(find_cgroup_owner(spec), std::nullopt);
+}
+
+TEST(CgroupOwner, NeedsACgroupNamespace) {
+  oci::Spec spec = with_cgroup_mount({}, 1000);
+  std::erase_if(spec.linux_config->namespaces, [](const oci::Namespace& entry) {
+    return entry.type == oci::NamespaceType::kCgroup;
+  });
+  EXPECT_EQ(find_cgroup_owner(spec), std::nullopt);
+}
+
+TEST(Record, RemembersTheScope) {
+  Container::Record record;
+  record.id = "web";
+  record.cgroup_driver = cgroup::Driver::kSystemd;
+  record.cgroup_paths.emplace();
+  record.cgroup_paths->directories = {"/sys/fs/cgroup/user.slice/a-web.scope"};
+  record.cgroup_paths->scope = {.unit = "a-web.scope", .slice = "user.slice", .of_user = true};
+  const auto read = parse_record(print_record(record));
+  ASSERT_TRUE(read) << read.error().message();
+  ASSERT_TRUE(read->cgroup_paths && read->cgroup_paths->scope);
+  EXPECT_EQ(read->cgroup_driver, cgroup::Driver::kSystemd);
+  EXPECT_EQ(read->cgroup_paths->scope->unit, "a-web.scope");
+  EXPECT_EQ(read->cgroup_paths->scope->slice, "user.slice");
+  EXPECT_TRUE(read->cgroup_paths->scope->of_user);
+}
+
 }  // namespace
 }  // namespace trivet::container

@@ -153,7 +153,7 @@ TEST_F(CgroupKernel, BadPathsAreRefused) {
   }
   const auto systemd = Cgroup::create(layout_, "/x", "x", Driver::kSystemd);
   ASSERT_FALSE(systemd);
-  EXPECT_EQ(systemd.error().code(), ErrorCode::kUnsupported);
+  EXPECT_EQ(systemd.error().code(), ErrorCode::kInvalidArgument);
 }
 
 TEST_F(CgroupKernel, MadeParentsGoWithTheLastContainer) {

@@ -56,6 +56,15 @@ TEST_F(Resctrl, ANewGroupThatCanNotBeWrittenIsTakenAway) {
   EXPECT_FALSE(fs::exists(root_ / "id"));
 }
 
+TEST_F(Resctrl, AnUpdateIsWrittenToTheGroupOfTheContainer) {
+  add_group(root_ / "id");
+  add_group(root_ / "class");
+  ASSERT_TRUE(update_schemata(root_, {.l3_cache_schema = "L3:0=3"}, "id"));
+  ASSERT_TRUE(update_schemata(root_, {.clos_id = "class", .mem_bw_schema = "MB:0=20"}, "id"));
+  EXPECT_EQ(text_of(root_ / "id/schemata"), "L3:0=3\n");
+  EXPECT_EQ(text_of(root_ / "class/schemata"), "MB:0=20\n");
+}
+
 TEST_F(Resctrl, MonitoringMakesAGroupBelow) {
   const auto groups = make_groups(root_, {.clos_id = "/", .enable_monitoring = true}, "id").value();
   EXPECT_EQ(groups.owned, (std::vector<std::string>{root_ / "mon_groups/id"}));

@@ -137,8 +137,6 @@ TEST(Compile, NotifyWantsAListener) {
   oci::Seccomp profile = deny_getppid();
   profile.syscalls[0].action = "SCMP_ACT_NOTIFY";
   EXPECT_TRUE(compile(profile)->wants_listener);
-  profile.syscalls[0].names = {"write"};
-  EXPECT_FALSE(compile(profile));
   profile = deny_getppid();
   profile.default_action = "SCMP_ACT_NOTIFY";
   EXPECT_FALSE(compile(profile));

@@ -222,10 +222,6 @@ constexpr BadInput kSeccomp[] = {
     {"notify_listener", "/linux/seccomp",
      R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["a"],"action":"SCMP_ACT_NOTIFY"}]})",
      "linux.seccomp.listenerPath: missing"},
-    {"notify_write", "/linux/seccomp",
-     R"({"defaultAction":"SCMP_ACT_LOG","listenerPath":"/l",
-         "syscalls":[{"names":["write"],"action":"SCMP_ACT_NOTIFY"}]})",
-     "linux.seccomp.syscalls: SCMP_ACT_NOTIFY can't be used for write"},
     {"metadata", "/linux/seccomp", R"({"defaultAction":"SCMP_ACT_LOG","listenerMetadata":"m"})",
      "linux.seccomp.listenerMetadata: given without listenerPath"},
 };

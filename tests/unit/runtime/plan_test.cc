@@ -200,7 +200,6 @@ TEST_F(PlanTest, BadOptionsAreNamed) {
   expect([](RunOptions& o) { o.image.clear(); }, "an image or --rootfs");
   expect([](RunOptions& o) { o.rootfs = "/r"; }, "exclude each other");
   expect([](RunOptions& o) { o.isolation = "natve"; }, "unknown isolation \"natve\"");
-  expect([](RunOptions& o) { o.isolation = "microvm"; }, "not available in this build");
   expect([](RunOptions& o) { o.publish = {"80:80"}; }, "can't be published");
   expect([](RunOptions& o) { o.ulimits = {"nofiles=1"}; }, "unknown limit");
   expect([](RunOptions& o) { o.ulimits = {"nofile=2:1"}; }, "over the hard one");

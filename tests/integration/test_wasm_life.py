@@ -159,11 +159,15 @@ def test_exec_of_an_export(trivet, programs):
     module = programs.wat('(module (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) '
                           '(result i32))) (memory (export "memory") 1) (func (export "serve") '
                           '(i64.store (i32.const 24) (i64.const 100000000000000)) (i32.store (i32.const 16) (i32.const 1))'
-                          '(drop (call $poll (i32.const 0) (i32.const 100) (i32.const 1) (i32.const 200)))))')
+                          '(drop (call $poll (i32.const 0) (i32.const 100) (i32.const 1) (i32.const 200))))'
+                          '(func (export "double") (param i32) (result i32) '
+                          '(i32.mul (local.get 0) (i32.const 2))))')
     trivet.spawn(image=module, options=["--name", "one", "--annotation", "dev.trivet.wasm.invoke=serve"])
-    process = trivet.start("exec", "one", f"/{module.name}")
-    wait_for(lambda: len(trivet.out("top", "one").splitlines()) == 3, what="two that serve")
-    process.kill()
+    assert trivet.run("exec", "--invoke", "double", "one", f"/{module.name}", "21").stdout == "42\n"
+    # The annotation is for the container's own program.
+    assert '"_start"' in trivet.fails("exec", "one", f"/{module.name}", code=126).stderr
+    assert '"absent"' in trivet.fails("exec", "--invoke", "absent", "one", f"/{module.name}", code=126).stderr
+    assert trivet.status("one") == "running"
 
 
 # ---------------------------------------------------------------- confinement

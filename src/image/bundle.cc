@@ -31,7 +31,7 @@ bool has_wasm_annotation(const std::map<std::string, std::string>& annotations) 
   return std::ranges::any_of(annotations, [](const auto& entry) {
     const auto& [key, value] = entry;
     return (key == "run.oci.handler" && value == "wasm") ||
-           (key == "module.wasm.image/variant" && value.starts_with("compat"));
+           (key == "module.wasm.image/variant" && value == "compat");
   });
 }
 
@@ -138,18 +138,21 @@ ImageDefaults image_defaults(const Image& image) {
   return defaults;
 }
 
-std::string image_payload(const Image& image) {
+bool demands_wasm(const Image& image) {
   const oci::Platform& platform = image.config.platform;
   const bool wasm_platform = platform.architecture == kWasm || platform.architecture == "wasm32" ||
                              platform.os.starts_with("wasi");
   const bool wasm_layers = std::ranges::any_of(
       image.manifest.layers,
       [](const oci::Descriptor& layer) { return is_wasm_media_type(layer.media_type); });
-  const bool wasm =
-      wasm_platform || wasm_layers || is_wasm_media_type(image.manifest.config.media_type) ||
-      is_wasm_media_type(image.manifest.artifact_type) ||
-      has_wasm_annotation(image.manifest.annotations) || has_wasm_annotation(image.config.labels) ||
-      program_of(image.config).ends_with(".wasm");
+  return wasm_platform || wasm_layers || is_wasm_media_type(image.manifest.config.media_type) ||
+         is_wasm_media_type(image.manifest.artifact_type) ||
+         has_wasm_annotation(image.manifest.annotations) ||
+         has_wasm_annotation(image.config.labels);
+}
+
+std::string image_payload(const Image& image) {
+  const bool wasm = demands_wasm(image) || program_of(image.config).ends_with(".wasm");
   return std::string(wasm ? kWasm : kNative);
 }
 

@@ -35,9 +35,12 @@ struct ImageDefaults {
 Result<oci::User> resolve_user(const std::vector<std::string>& layer_directories,
                                std::string_view user, std::string* home);
 
-// Which payload an image is for: "native", or "wasm" (platform wasi/wasm, Wasm layer media types,
-// the annotations of run.oci.handler or module.wasm.image/variant, an entrypoint that ends in
-// ".wasm").
+// Whether all that an image has to run is Wasm, whatever program it is: platform wasi/wasm, Wasm
+// media types, run.oci.handler=wasm or module.wasm.image/variant=compat as annotation or label.
+[[nodiscard]] bool demands_wasm(const Image& image);
+
+// Which payload an image is for: "wasm" when it demands it or its entrypoint ends in ".wasm", else
+// "native".
 [[nodiscard]] std::string image_payload(const Image& image);
 // The same, and looks into the entrypoint's file as well: "\0asm" is a Wasm module.
 Result<std::string> image_payload(const Store& store, const Image& image);

@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "linux/cgroup.h"
+#include "linux/mount_table.h"
 #include <linux/magic.h>
 
 namespace trivet::cgroup {
@@ -25,23 +26,6 @@ struct CgroupMount {
   bool v2 = false;
 };
 
-// mountinfo writes space, tab, newline and backslash as octal escapes (proc(5)).
-std::string unescape(std::string_view text) {
-  const auto is_octal = [](char c) { return c >= '0' && c <= '7'; };
-  std::string plain;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size() && is_octal(text[i + 1]) && is_octal(text[i + 2]) &&
-        is_octal(text[i + 3])) {
-      plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 +
-                                 (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      plain += text[i];
-    }
-  }
-  return plain;
-}
-
 std::vector<Membership> parse_memberships(std::string_view text) {
   std::vector<Membership> memberships;
   for (const std::string& line : split(text, '\n')) {
@@ -59,14 +43,10 @@ std::vector<Membership> parse_memberships(std::string_view text) {
 
 std::vector<CgroupMount> parse_mounts(std::string_view mountinfo) {
   std::vector<CgroupMount> mounts;
-  for (const std::string& line : split(mountinfo, '\n')) {
-    const size_t separator = line.find(" - cgroup");
-    if (separator == std::string::npos) continue;
-    const std::vector<std::string> before = split(line.substr(0, separator), ' ');
-    const std::vector<std::string> after = split(line.substr(separator + 3), ' ');
-    if (before.size() < 6 || after.size() < 3) continue;
-    mounts.push_back(
-        {unescape(before[3]), unescape(before[4]), split(after[2], ','), after[0] == "cgroup2"});
+  for (MountEntry& entry : parse_mount_table(mountinfo)) {
+    if (!entry.type.starts_with("cgroup")) continue;
+    mounts.push_back({std::move(entry.root), std::move(entry.mount_point),
+                      std::move(entry.super_options), entry.type == "cgroup2"});
   }
   return mounts;
 }

@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/rollback.h"
 #include "base/text.h"
+#include "linux/mount_table.h"
 
 namespace trivet::resctrl {
 
@@ -58,11 +59,8 @@ Result<bool> make_group(const std::string& path) {
 }  // namespace
 
 Result<std::string> find_mount_point() {
-  // ID PARENT MAJOR:MINOR ROOT TARGET OPTIONS … - TYPE SOURCE … (proc(5))
-  for (const std::string& line : split(TRY(read_file("/proc/self/mountinfo")), '\n')) {
-    const std::vector<std::string> words = split(line, ' ');
-    const auto dash = std::ranges::find(words, "-");
-    if (words.size() > 4 && words.end() - dash > 1 && dash[1] == "resctrl") return words[4];
+  for (const MountEntry& entry : TRY(read_mount_table())) {
+    if (entry.type == "resctrl") return entry.mount_point;
   }
   return std::unexpected(
       Error(ErrorCode::kUnsupported, "linux.intelRdt: no resctrl file system is mounted")

@@ -29,6 +29,12 @@ constexpr auto kHandlers = std::to_array<Known>({
     {"wasm-smart", {.isolation = Isolation::kNative, .by_program = true}},
 });
 
+// The OCI Wasm artifacts' older form: an ordinary image that says that its program is Wasm.
+constexpr auto kVariants = std::to_array<Known>({
+    {"compat", {.isolation = Isolation::kWasm, .by_program = false}},
+    {"compat-smart", {.isolation = Isolation::kNative, .by_program = true}},
+});
+
 constexpr auto kProgramNames = std::to_array<Known>({
     {"krun", {.isolation = Isolation::kMicrovm, .by_program = false}},
     {"crun-wasm", {.isolation = Isolation::kWasm, .by_program = false}},
@@ -87,11 +93,9 @@ Result<Choice> choose(const ChoiceInputs& inputs) {
   if (const auto entry = annotations.find("run.oci.handler"); entry != annotations.end()) {
     return look_up(kHandlers, entry->second, "run.oci.handler");
   }
-  // The OCI Wasm artifacts' older form: an ordinary image that says that its program is Wasm.
   if (const auto entry = annotations.find("module.wasm.image/variant");
-      entry != annotations.end() &&
-      (entry->second == "compat" || entry->second == "compat-smart")) {
-    return Choice{.isolation = Isolation::kWasm, .by_program = entry->second == "compat-smart"};
+      entry != annotations.end()) {
+    if (const auto choice = find(kVariants, entry->second)) return *choice;
   }
   return find(kProgramNames, inputs.program_name).value_or(Choice{});
 }

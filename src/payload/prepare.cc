@@ -46,19 +46,24 @@ bool is_absolute(const std::string& path) {
   return path.starts_with('/');
 }
 
-Result<UniqueFd> open_root_of(const Request& request) {
-  if (request.overlay != nullptr && request.overlay->has_value()) {
-    return wasm::open_root(**request.overlay);
-  }
+bool is_layered(const Request& request) {
+  return request.overlay != nullptr && request.overlay->has_value();
+}
+
+std::string root_directory(const Request& request) {
   const std::string& path = request.spec.root->path;
-  return wasm::open_root(is_absolute(path) ? path : request.bundle + "/" + path);
+  return is_absolute(path) ? path : request.bundle + "/" + path;
+}
+
+Result<UniqueFd> open_root_of(const Request& request) {
+  if (is_layered(request)) return wasm::open_root(**request.overlay);
+  return wasm::open_root(root_directory(request));
 }
 
 // Whether the program may be Wasm at all: layers without a module are not put together for a look.
 bool may_be_wasm(const Request& request, const std::string& layer_code) {
   if (!request.choice.by_program) return request.choice.isolation == Isolation::kWasm;
-  const bool layered = request.overlay != nullptr && request.overlay->has_value();
-  return !layered || !layer_code.empty();
+  return !is_layered(request) || !layer_code.empty();
 }
 
 Result<ModuleFile> require_module(std::optional<ModuleFile> module, const oci::Process& process) {
@@ -114,7 +119,7 @@ std::optional<int64_t> memory_limit(const oci::Spec& spec) {
 
 Result<std::optional<Prepared>> prepare_wasm(const Request& request) {
   const oci::Spec& spec = request.spec;
-  const bool layered = request.overlay != nullptr && request.overlay->has_value();
+  const bool layered = is_layered(request);
   const std::string layer_code = layered ? layer_code_directory(**request.overlay) : "";
   if (!may_be_wasm(request, layer_code)) return std::nullopt;
   auto root = open_root_of(request);
@@ -133,7 +138,8 @@ Result<std::optional<Prepared>> prepare_wasm(const Request& request) {
                     .program = std::move(assembled.program),
                     .code_was_cached = assembled.code_was_cached};
   prepared.spec.annotations[kIsolationAnnotation] = isolation_name(Isolation::kWasm);
-  TRY(wasm::confine(prepared.spec, assembled.writes_files));
+  TRY(wasm::confine(prepared.spec, layered ? "" : root_directory(request), request.bundle,
+                    assembled.writes_files));
   return prepared;
 }
 

@@ -178,7 +178,7 @@ Result<image::Image> resolve_image(const Home& home, const RunOptions& options) 
 Result<RootFacts> image_root(const Home& home, const image::Image& image,
                              const RunOptions& options) {
   RootFacts root;
-  root.is_wasm = image::image_payload(image) == "wasm";
+  root.is_wasm = image::demands_wasm(image);
   root.defaults = image::image_defaults(image);
   root.labels = image.config.labels;
   root.image_id = image.id;

@@ -19,6 +19,9 @@
 #include "wasm_host/invoke.h"
 #include "wasm_host/syscall_filter.h"
 
+// third_party/wasmtime/src/lib.rs: what the C API lacks.
+extern "C" void trivet_wasi_config_allow_sockets(wasi_config_t* config);
+
 namespace trivet::wasm_host {
 
 namespace {
@@ -137,6 +140,7 @@ Ending from_error(const wasmtime::Error& error) {
             .why = "out of memory: " + text};
   }
   if (text.find("unknown import") != std::string::npos ||
+      text.find("incompatible import type") != std::string::npos ||
       text.find("matching implementation was not found") != std::string::npos) {
     return not_executable(text);
   }
@@ -166,7 +170,8 @@ wasmtime::WasiConfig make_wasi(const wasm::Job& job, const Program& program) {
   config.inherit_stdout();
   config.inherit_stderr();
   (void)config.preopen_dir("/", "/", !job.read_only);
-  config.inherit_network();
+  config.inherit_network();  // the container's
+  trivet_wasi_config_allow_sockets(config.capi());
   config.allow_ip_name_lookup(true);
   return config;
 }

@@ -1,6 +1,6 @@
 """Fixtures of the integration tests; harness.py has the parts they are made of.
 
-A test says what it needs with the markers root, cgroup and network. A missing need skips it, but
+A test says what it needs with the markers of NEEDS. A missing need skips it, but
 where the environment has CI set the need was promised, and it fails.
 """
 
@@ -17,11 +17,15 @@ import pytest
 
 import harness
 import oci_harness
+import wasm_harness
 
 NEEDS = {
     "root": "root, to make namespaces without a user namespace",
     "cgroup": "cgroup controllers for memory, cpu and pids that can be written",
     "network": "pasta (Debian's package passt) and /dev/net/tun",
+    "wasm": "trivet-wasm, and Debian's clang-19, lld-19, wasi-libc, libclang-rt-19-dev-wasm32, wabt",
+    "wasip2": "rustc with the target wasm32-wasip2, which scripts/setup-wasm-programs adds",
+    "real_wasm": "programs that scripts/setup-wasm-programs fetches and builds",
 }
 
 
@@ -38,6 +42,12 @@ def missing_need(name: str) -> str | None:
             return "pasta is not installed"
         if not os.path.exists("/dev/net/tun"):
             return "there is no /dev/net/tun"
+    if name == "wasm":
+        return wasm_harness.toolchain_missing()
+    if name == "wasip2":
+        return wasm_harness.rust_missing()
+    if name == "real_wasm":
+        return wasm_harness.real_programs_missing()
     return None
 
 
@@ -193,6 +203,20 @@ def probe(scratch):
     source = pathlib.Path(__file__).with_name("probe.c")
     subprocess.run(["gcc", "-O1", "-static", "-o", program, source], check=True)
     return program
+
+
+@pytest.fixture(scope="session")
+def programs(scratch):
+    """Builds Wasm programs."""
+    return wasm_harness.Builder(scratch / "programs")
+
+
+@pytest.fixture
+def wasm(trivet, programs):
+    """Runs words of wasm_probe.c: wasm("echo", "a", options=[…]).stdout."""
+    def run(*words, options=(), **settings):
+        return trivet.box(*words, options=options, image=programs.probe, **settings)
+    return run
 
 
 class Registry:

@@ -130,6 +130,10 @@ TEST_F(BundleTest, KnowsWasmWhenItSeesIt) {
   EXPECT_EQ(image_payload({.config = {.entrypoint = {"/app.wasm"}}}), "wasm");
   EXPECT_EQ(image_payload({.manifest = {.layers = {{.media_type = "application/wasm"}}}}), "wasm");
   EXPECT_EQ(image_payload({.config = {.labels = {{"run.oci.handler", "wasm"}}}}), "wasm");
+  EXPECT_TRUE(demands_wasm({.config = {.labels = {{"module.wasm.image/variant", "compat"}}}}));
+  EXPECT_FALSE(
+      demands_wasm({.config = {.labels = {{"module.wasm.image/variant", "compat-smart"}}}}));
+  EXPECT_FALSE(demands_wasm({.config = {.entrypoint = {"/app.wasm"}}}));
   const std::string tar = TarBuilder()
                               .file("bin/app", std::string("\0asm\1\0\0\0", 8), 0755)
                               .file("bin/sh", "#!x")

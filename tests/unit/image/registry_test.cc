@@ -124,7 +124,7 @@ class Registry : public testing::Test {
 
   Result<ResolvedManifest> resolve(const FakeServer& server, uint64_t limit = 1U << 20U) {
     RegistryConnection connection = TRY(connect(server));
-    return resolve_manifest(connection, reference_, {"linux", "amd64", ""}, limit, {});
+    return resolve_manifest(connection, reference_, {{"linux", "amd64", ""}}, limit, {});
   }
 
   std::string directory_;

@@ -1,7 +1,7 @@
 """Fixtures of the integration tests; harness.py has the parts they are made of.
 
-A test says what it needs with the markers of NEEDS. A missing need skips it, but
-where the environment has CI set the need was promised, and it fails.
+A test says what it needs with the markers of NEEDS. A missing need skips it, but where the environment
+has CI set most needs were promised, and it fails.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ NEEDS = {
     "wasip2": "rustc with the target wasm32-wasip2, which scripts/setup-wasm-programs adds",
     "real_wasm": "programs that scripts/setup-wasm-programs fetches and builds",
 }
+
+# What CI does not promise: they come from further places than Debian and the registry of crates, and
+# the tests say so when they are not there.
+NOT_PROMISED = {"wasip2", "real_wasm"}
 
 
 def missing_need(name: str) -> str | None:
@@ -61,7 +65,7 @@ def pytest_runtest_setup(item):
         if item.get_closest_marker(name) is None:
             continue
         reason = missing_need(name)
-        if reason and os.environ.get("CI"):
+        if reason and os.environ.get("CI") and name not in NOT_PROMISED:
             pytest.fail(f"needs {NEEDS[name]}: {reason}", pytrace=False)
         elif reason:
             pytest.skip(f"needs {NEEDS[name]}: {reason}")

@@ -146,7 +146,7 @@ TEST_F(CgroupKernel, EmptyLeftoverIsUsedAgain) {
 }
 
 TEST_F(CgroupKernel, BadPathsAreRefused) {
-  for (const char* path : {"/", "/a/../../b", "..", "//.", "system.slice:trivet:x"}) {
+  for (const char* path : {"/", "/a/../../b", "..", "//."}) {
     const auto cgroup = Cgroup::create(layout_, path, "x");
     ASSERT_FALSE(cgroup) << path;
     EXPECT_EQ(cgroup.error().code(), ErrorCode::kInvalidArgument);

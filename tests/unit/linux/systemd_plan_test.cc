@@ -123,8 +123,8 @@ TEST(Annotations, AreNamedWhenTheyAreWrong) {
 
 std::vector<std::string> limits_v2(const oci::Resources& resources, const CpuMax& present = {}) {
   std::vector<std::string> lines;
-  for (const Property& property :
-       plan_limits(cgroup::plan_v2(resources).value(), present).value()) {
+  const auto properties = plan_limits(cgroup::plan_v2(resources).value(), present);
+  for (const Property& property : properties.value()) {
     lines.push_back(printed(property));
   }
   return lines;
@@ -194,7 +194,8 @@ TEST(Limits, OfVersionOne) {
   resources.cpu->quota = 1000;
   resources.cpu->cpus = "";
   std::vector<std::string> lines;
-  for (const Property& property : plan_limits(cgroup::plan_v1(resources).value(), {}).value()) {
+  const auto properties = plan_limits(cgroup::plan_v1(resources).value(), {});
+  for (const Property& property : properties.value()) {
     lines.push_back(printed(property));
   }
   EXPECT_THAT(lines, ElementsAre("MemoryLimit t 4096", "CPUShares t 2",

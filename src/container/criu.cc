@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd_passing.h"
 #include "base/fs.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -128,26 +129,10 @@ Result<> send_bytes(int socket, const std::string& bytes) {
 // The next message, with the descriptor that came along.
 Result<Answer> receive(int socket, UniqueFd& received) {
   std::string buffer(kLongestMessage, '\0');
-  iovec part{.iov_base = buffer.data(), .iov_len = buffer.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  ssize_t size = 0;
-  do {
-    size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  } while (size < 0 && errno == EINTR);
-  if (size < 0) return fail_errno("receive from criu");
+  const size_t size =
+      TRY_IN(receive_with_fd(socket, buffer.data(), buffer.size(), &received), "criu");
   if (size == 0) return fail(ErrorCode::kSystem, "criu ended without an answer");
-  const cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  if (rights != nullptr && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS) {
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);
-    received = UniqueFd(fd);
-  }
-  return parse_answer(std::string_view(buffer).substr(0, static_cast<size_t>(size)));
+  return parse_answer(std::string_view(buffer).substr(0, size));
 }
 
 Result<Answer> converse(int socket, const std::string& request, const OnNotify& on_notify) {

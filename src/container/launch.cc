@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd_passing.h"
 #include "base/fs.h"
 #include "container/stage_program.h"
 #include <linux/sched.h>
@@ -279,27 +280,12 @@ Result<StageProcess> launch_stage(const std::string& blob, const std::vector<int
 
 Result<std::optional<stage::Message>> receive_message(int sync_fd, UniqueFd* fd) {
   stage::Message message{};
-  iovec part{.iov_base = &message, .iov_len = sizeof message};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control.data();
-  header.msg_controllen = control.size();
-  ssize_t count = 0;
-  do {
-    count = recvmsg(sync_fd, &header, MSG_CMSG_CLOEXEC);
-  } while (count < 0 && errno == EINTR);
-  if (count < 0 && errno == ECONNRESET) return std::nullopt;
-  if (count < 0) return fail_errno("read from the container's init");
-  if (count == 0) return std::nullopt;
-  if (count != sizeof message)
-    return fail(ErrorCode::kCorrupt, "the container's init sent {} bytes", count);
-  const cmsghdr* rights = CMSG_FIRSTHDR(&header);
-  if (rights != nullptr && rights->cmsg_type == SCM_RIGHTS && fd != nullptr) {
-    int received = -1;
-    std::memcpy(&received, CMSG_DATA(rights), sizeof received);
-    fd->reset(received);
+  const auto count = receive_with_fd(sync_fd, &message, sizeof message, fd);
+  if (!count && count.error().errnum() == ECONNRESET) return std::nullopt;
+  if (!count) return std::unexpected(Error(count.error()).in("the container's init"));
+  if (*count == 0) return std::nullopt;
+  if (*count != sizeof message) {
+    return fail(ErrorCode::kCorrupt, "the container's init sent {} bytes", *count);
   }
   return message;
 }

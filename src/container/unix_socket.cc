@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/fd_passing.h"
 #include "base/fs.h"
 
 namespace trivet::container {
@@ -38,21 +39,9 @@ Result<UniqueFd> connect_to(std::string_view what, const std::string& path) {
 Result<> send_descriptor(std::string_view what, const std::string& path, std::string_view text,
                          int fd) {
   const UniqueFd connection = TRY(connect_to(what, path));
-  std::string copy(text);
-  iovec part{.iov_base = copy.data(), .iov_len = copy.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
-  if (sendmsg(connection.get(), &message, MSG_NOSIGNAL) != static_cast<ssize_t>(copy.size())) {
-    return fail_errno("send a descriptor to the {} \"{}\"", what, path);
+  if (const int error = send_with_fd(connection.get(), text.data(), text.size(), fd); error != 0) {
+    return std::unexpected(
+        Error::from_errno(error, fmt::format("send a descriptor to the {} \"{}\"", what, path)));
   }
   return {};
 }

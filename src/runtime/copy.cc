@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "container/overlay_view.h"
 #include "runtime/copy_tree.h"
 #include "runtime/mount_request.h"
-#include "runtime/overlay_view.h"
 #include "runtime/stored_options.h"
 
 namespace trivet::runtime {
@@ -132,7 +132,7 @@ Result<UniqueFd> open_running_root(const Observed& observed) {
 }
 
 Result<UniqueFd> open_stopped_root(const Observed& observed) {
-  if (observed.record.overlay) return open_overlay(*observed.record.overlay);
+  if (observed.record.overlay) return container::open_overlay(*observed.record.overlay);
   return open_file(observed.record.rootfs, O_PATH | O_DIRECTORY);
 }
 

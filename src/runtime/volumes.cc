@@ -7,9 +7,9 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/rollback.h"
+#include "container/overlay_view.h"
 #include "runtime/copy_tree.h"
 #include "runtime/names.h"
-#include "runtime/overlay_view.h"
 #include "runtime/stored_options.h"
 
 namespace trivet::runtime {
@@ -141,8 +141,8 @@ Result<> copy_up(const Home& home, const std::vector<std::string>& layers, const
   if (!use.copy_up || !any_layer_has(layers, use.destination)) return {};
   const std::string data = volume_path(home, use.name) + "/_data";
   if (!TRY(list_dir(AT_FDCWD, data)).empty()) return {};
-  const UniqueFd root =
-      TRY(open_overlay({.lower_directories = layers, .upper_directory = {}, .work_directory = {}}));
+  const UniqueFd root = TRY(container::open_overlay(
+      {.lower_directories = layers, .upper_directory = {}, .work_directory = {}}));
   const auto source = open_in_root(root.get(), use.destination, O_RDONLY | O_DIRECTORY);
   if (!source) {
     const int errnum = source.error().errnum();

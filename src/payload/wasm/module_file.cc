@@ -3,12 +3,12 @@
 #include <array>
 #include <cstring>
 #include <fcntl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/text.h"
+#include "container/overlay_view.h"
 
 namespace trivet::payload::wasm {
 
@@ -81,21 +81,9 @@ Result<UniqueFd> open_root(const std::string& directory) {
 }
 
 Result<UniqueFd> open_root(const container::OverlayRoot& overlay) {
-  const UniqueFd file_system(fsopen("overlay", FSOPEN_CLOEXEC));
-  if (!file_system) return fail_errno("fsopen \"overlay\"");
-  std::vector<std::string> layers{overlay.upper_directory};
-  layers.insert(layers.end(), overlay.lower_directories.begin(), overlay.lower_directories.end());
-  for (const std::string& layer : layers) {
-    if (fsconfig(file_system.get(), FSCONFIG_SET_STRING, "lowerdir+", layer.c_str(), 0) != 0) {
-      return fail_errno("overlay: lowerdir \"{}\"", layer);
-    }
-  }
-  if (fsconfig(file_system.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
-    return fail_errno("put the layers together");
-  }
-  UniqueFd mounted(fsmount(file_system.get(), FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY));
-  if (!mounted) return fail_errno("fsmount \"overlay\"");
-  return mounted;
+  container::OverlayRoot view{.lower_directories = overlay.lower_directories};
+  view.lower_directories.insert(view.lower_directories.begin(), overlay.upper_directory);
+  return container::open_overlay(view);
 }
 
 Format detect_format(int fd, const std::string& path) {

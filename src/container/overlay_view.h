@@ -5,11 +5,11 @@
 #include "base/unique_fd.h"
 #include "container/container.h"
 
-namespace trivet::runtime {
+namespace trivet::container {
 
 // The overlay's root as a directory descriptor of a mount that is in no namespace: nobody else sees
 // it, and it goes when the descriptor is closed. An empty upper directory gives a read-only view.
 // Not for a container that runs: two mounts of one upper directory are undefined.
-Result<UniqueFd> open_overlay(const container::OverlayRoot& overlay);
+Result<UniqueFd> open_overlay(const OverlayRoot& overlay);
 
-}  // namespace trivet::runtime
+}  // namespace trivet::container

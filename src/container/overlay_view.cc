@@ -1,4 +1,4 @@
-#include "runtime/overlay_view.h"
+#include "container/overlay_view.h"
 
 #include <array>
 #include <cstring>
@@ -9,10 +9,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd_passing.h"
 #include "base/fs.h"
 #include <linux/mount.h>
 
-namespace trivet::runtime {
+namespace trivet::container {
 
 namespace {
 
@@ -21,7 +22,7 @@ Result<> set_option(int context, const char* key, const std::string& value) {
   return fail_errno("overlay: set {}=\"{}\"", key, value);
 }
 
-Result<UniqueFd> mount_detached(const container::OverlayRoot& overlay) {
+Result<UniqueFd> mount_detached(const OverlayRoot& overlay) {
   const UniqueFd context(static_cast<int>(syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC)));
   if (!context) return fail_errno("fsopen overlay");
   for (const std::string& lower : overlay.lower_directories) {
@@ -39,7 +40,7 @@ Result<UniqueFd> mount_detached(const container::OverlayRoot& overlay) {
   return root;
 }
 
-std::string mount_data(const container::OverlayRoot& overlay) {
+std::string mount_data(const OverlayRoot& overlay) {
   const auto escape = [](const std::string& path) {
     std::string text;
     for (const char c : path) {
@@ -68,42 +69,12 @@ int send_mount(int socket, const char* place, const char* data) {
   if (mount("overlay", place, "overlay", 0, data) != 0) return errno;
   const int root = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) return errno;
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  char byte = 0;
-  iovec vector{.iov_base = &byte, .iov_len = 1};
-  msghdr message{};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(header), &root, sizeof root);
-  return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 ? 0 : errno;
-}
-
-UniqueFd receive_fd(int socket) {
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  char byte = 0;
-  iovec vector{.iov_base = &byte, .iov_len = 1};
-  msghdr message{};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1) return {};
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return {};
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-  return UniqueFd(fd);
+  return send_with_fd(socket, "", 1, root);
 }
 
 // For kernels without lowerdir+: mount(2) in a child's namespace. The mount outlives the namespace
 // as long as the descriptor is open.
-Result<UniqueFd> mount_in_child(const container::OverlayRoot& overlay, const std::string& place) {
+Result<UniqueFd> mount_in_child(const OverlayRoot& overlay, const std::string& place) {
   const std::string data = mount_data(overlay);
   if (data.size() >= 4095) {
     return fail(ErrorCode::kUnsupported,
@@ -120,7 +91,9 @@ Result<UniqueFd> mount_in_child(const container::OverlayRoot& overlay, const std
   if (child < 0) return fail_errno("fork");
   if (child == 0) _exit(send_mount(theirs.get(), place.c_str(), data.c_str()));
   theirs.reset();
-  UniqueFd root = receive_fd(ours.get());
+  char byte = 0;
+  UniqueFd root;
+  (void)receive_with_fd(ours.get(), &byte, sizeof byte, &root);
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
@@ -131,7 +104,7 @@ Result<UniqueFd> mount_in_child(const container::OverlayRoot& overlay, const std
 
 }  // namespace
 
-Result<UniqueFd> open_overlay(const container::OverlayRoot& overlay) {
+Result<UniqueFd> open_overlay(const OverlayRoot& overlay) {
   if (overlay.upper_directory.empty() && overlay.lower_directories.size() == 1) {
     return open_file(overlay.lower_directories.front(), O_PATH | O_DIRECTORY);
   }
@@ -143,4 +116,4 @@ Result<UniqueFd> open_overlay(const container::OverlayRoot& overlay) {
   return mount_in_child(overlay, place);
 }
 
-}  // namespace trivet::runtime
+}  // namespace trivet::container

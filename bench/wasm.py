@@ -79,7 +79,8 @@ class Modules:
         return code
 
     def wasmtime_run(self, module: pathlib.Path) -> Callable:
-        flags = ["--allow-precompiled"] if module.suffix == ".cwasm" else []
+        # Without the cache that it has of its own, as other runtimes embed it.
+        flags = ["--allow-precompiled"] if module.suffix == ".cwasm" else ["-C", "cache=n"]
         return lambda: self.workspace.measure([self.wasmtime, "run", *flags, module])
 
     def oci_run(self, program: str, module: pathlib.Path, make_config: Callable) -> Callable:

@@ -116,7 +116,7 @@ TEST(Confine, TakesCapabilitiesAndKernelInterfacesAway) {
                                      {.destination = "/sys", .type = "sysfs", .source = "sysfs"},
                                      {.destination = "/sys/fs/cgroup", .type = "cgroup"},
                                      {.destination = "/proc/acpi", .type = "tmpfs"}});
-  ASSERT_TRUE(confine(spec, true));
+  ASSERT_TRUE(confine(spec, "", "/", true));
   ASSERT_EQ(spec.mounts.size(), 1U);
   EXPECT_EQ(spec.mounts.front().destination, "/dev");
   EXPECT_TRUE(spec.process->no_new_privileges);
@@ -128,16 +128,16 @@ TEST(Confine, TakesCapabilitiesAndKernelInterfacesAway) {
 TEST(Confine, ARootThatNobodyWritesToIsReadOnly) {
   oci::Spec spec = spec_with_mounts({});
   spec.root->readonly = false;
-  ASSERT_TRUE(confine(spec, true));
+  ASSERT_TRUE(confine(spec, "", "/", true));
   EXPECT_FALSE(spec.root->readonly);
-  ASSERT_TRUE(confine(spec, false));
+  ASSERT_TRUE(confine(spec, "", "/", false));
   EXPECT_TRUE(spec.root->readonly);
 }
 
 TEST(Confine, AProcOfTheHostIsRefused) {
   oci::Spec spec = spec_with_mounts(
       {{.destination = "/data", .type = "bind", .source = "/proc", .options = {"rbind"}}});
-  const auto confined = confine(spec, true);
+  const auto confined = confine(spec, "", "/", true);
   ASSERT_FALSE(confined);
   EXPECT_THAT(confined.error().message(), HasSubstr("/data"));
 }

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #if defined(__x86_64__)
-#include <cpuid.h>
+#include <sys/platform/x86.h>
 #else
 #include <sys/auxv.h>
 #endif
@@ -16,23 +16,15 @@ namespace trivet::payload::wasm {
 namespace {
 
 #if defined(__x86_64__)
+// As libc has read them: in a virtual machine each cpuid instruction leaves the guest.
 uint64_t processor_features() {
   uint64_t mark = 0;
-  const auto mix = [&mark](uint32_t word) { mark = (mark ^ word) * 0x100'0000'01B3 + 1; };
-  uint32_t eax = 0;
-  uint32_t ebx = 0;
-  uint32_t ecx = 0;
-  uint32_t edx = 0;
-  // Leaf 1: without OSXSAVE's neighbours in ebx, which name the core we run on.
-  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0) {
-    mix(ecx);
-    mix(edx);
+  for (const unsigned leaf : {CPUID_INDEX_1, CPUID_INDEX_7, CPUID_INDEX_80000001}) {
+    const cpuid_feature* feature = __x86_get_cpuid_feature_leaf(leaf);
+    for (const unsigned word : feature->active_array) {
+      mark = (mark ^ word) * 0x100'0000'01B3 + 1;
+    }
   }
-  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0) {
-    mix(ebx);
-    mix(ecx);
-  }
-  if (__get_cpuid(0x8000'0001, &eax, &ebx, &ecx, &edx) != 0) mix(ecx);
   return mark;
 }
 #else

@@ -129,14 +129,14 @@ bool is_alive(const ProcessId& process) {
 
 bool in_user_namespace() {
   // Asked once: this process changes its own for no other.
-  static const bool inside = [] {
+  static const bool kInside = [] {
     const auto map = read_file("/proc/self/uid_map");
     if (!map) return false;
     std::vector<std::string> words = split(trim(*map), ' ');
     std::erase(words, "");
     return words != std::vector<std::string>{"0", "0", "4294967295"};
   }();
-  return inside;
+  return kInside;
 }
 
 Result<UniqueFd> open_pidfd(pid_t pid) {

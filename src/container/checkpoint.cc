@@ -70,7 +70,7 @@ Result<std::string> external_name(pid_t pid, int number, criu::Options& options)
   if (!mount) return "";
   struct stat status{};
   if (stat(path.c_str(), &status) != 0) return fail_errno("stat \"{}\"", path);
-  const std::string name = fmt::format("file[{:x}:{:x}]", *mount, status.st_ino);
+  std::string name = fmt::format("file[{:x}:{:x}]", *mount, status.st_ino);
   options.externals.push_back(name);
   return name;
 }

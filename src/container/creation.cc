@@ -183,7 +183,7 @@ Result<> Creation::make_plans() {
   root_ = TRY(plan_root(spec_, inputs));
   std::vector<std::string> warnings;
   if (!spec_.linux_config->mount_label.empty() && !has_selinux()) {
-    warnings.push_back("linux.mountLabel has no effect: SELinux is not enabled on this host");
+    warnings.emplace_back("linux.mountLabel has no effect: SELinux is not enabled on this host");
   }
   const oci::Process process = spec_.process.value_or(oci::Process{.cwd = "/"});
   process_ = TRY(plan_process(process, powers_in(*spec_.linux_config), warnings));

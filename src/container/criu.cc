@@ -28,7 +28,7 @@ Result<std::string> find_criu() {
   const std::string directories =
       path != nullptr ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
   for (const std::string& directory : split(directories, ':')) {
-    const std::string candidate = directory + "/criu";
+    std::string candidate = directory + "/criu";
     if (!directory.empty() && access(candidate.c_str(), X_OK) == 0) return candidate;
   }
   return std::unexpected(

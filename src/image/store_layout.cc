@@ -172,11 +172,11 @@ Result<> write_layer_record(int layer_dir_fd, const LayerRecord& record) {
 }
 
 const std::string& unpacked_marker() {
-  static const std::string name = [] {
+  static const std::string kName = [] {
     const auto boot = read_file("/proc/sys/kernel/random/boot_id");
     return "unpacked-" + (boot ? std::string(trim(*boot)) : "unknown");
   }();
-  return name;
+  return kName;
 }
 
 bool layer_is_usable(const StoreLayout& layout, const std::string& diff_id) {

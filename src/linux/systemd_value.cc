@@ -141,7 +141,7 @@ class ValueParser {
     }
     if (rest_.empty()) return wrong("the text does not end");
     rest_.remove_prefix(1);
-    const std::string type = wanted.empty() ? "s" : wanted;
+    std::string type = wanted.empty() ? "s" : wanted;
     if (type != "s" && type != "o" && type != "g") return wrong("the types differ");
     words.push_back(std::move(text));
     return type;

@@ -1,6 +1,7 @@
 #include "oci_cli/selection.h"
 
 #include <array>
+#include <memory>
 #include <regex.h>
 
 #include "container/container.h"
@@ -12,33 +13,28 @@ namespace {
 class Regex {
  public:
   static Result<Regex> compile(const std::string& text) {
-    Regex regex;
-    const int code = regcomp(&regex.compiled_, text.c_str(), REG_EXTENDED | REG_NOSUB);
-    if (code == 0) {
-      regex.owned_ = true;
-      return regex;
-    }
+    auto compiled = std::make_unique<regex_t>();
+    const int code = regcomp(compiled.get(), text.c_str(), REG_EXTENDED | REG_NOSUB);
+    if (code == 0) return Regex(compiled.release());
     std::array<char, 256> words{};
-    (void)regerror(code, &regex.compiled_, words.data(), words.size());
+    (void)regerror(code, compiled.get(), words.data(), words.size());
     return fail(ErrorCode::kInvalidArgument, "--regex: \"{}\": {}", text, words.data());
-  }
-  Regex(Regex&& other) noexcept
-      : compiled_(other.compiled_), owned_(std::exchange(other.owned_, false)) {}
-  Regex& operator=(Regex&&) = delete;
-  Regex(const Regex&) = delete;
-  Regex& operator=(const Regex&) = delete;
-  ~Regex() {
-    if (owned_) regfree(&compiled_);
   }
 
   [[nodiscard]] bool finds(const std::string& text) const {
-    return regexec(&compiled_, text.c_str(), 0, nullptr, 0) == 0;
+    return regexec(compiled_.get(), text.c_str(), 0, nullptr, 0) == 0;
   }
 
  private:
-  Regex() = default;
-  regex_t compiled_{};
-  bool owned_ = false;
+  struct Free {
+    void operator()(regex_t* compiled) const {
+      regfree(compiled);
+      delete compiled;
+    }
+  };
+  explicit Regex(regex_t* compiled) : compiled_(compiled) {}
+
+  std::unique_ptr<regex_t, Free> compiled_;
 };
 
 }  // namespace

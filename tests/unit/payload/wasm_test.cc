@@ -183,7 +183,7 @@ class ModuleFiles : public testing::Test {
     std::ofstream(base_ / path, std::ios::binary) << content;
   }
   Format format_of(const std::string& program, const std::vector<oci::Mount>& mounts = {}) const {
-    const UniqueFd root(open((base_ / "root").c_str(), O_PATH | O_DIRECTORY));
+    const UniqueFd root(open((base_ / "root").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     const auto found = find_module(open_below(root.get()), mounts, process(program));
     found_ = found.has_value();
     return found ? found->format : Format::kNone;

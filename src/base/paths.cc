@@ -1,5 +1,6 @@
 #include "base/paths.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <limits.h>
@@ -58,6 +59,28 @@ std::string find_companion(const std::string& program) {
     if (access(candidate.c_str(), X_OK) == 0) return candidate;
   }
   return {};
+}
+
+std::string normalized_path(std::string_view path) {
+  std::string result;
+  result.reserve(path.size() + 1);
+  while (!path.empty()) {
+    const size_t end = std::min(path.find('/'), path.size());
+    const std::string_view part = path.substr(0, end);
+    path.remove_prefix(std::min(end + 1, path.size()));
+    if (part == "..") {
+      result.resize(result.empty() ? 0 : result.rfind('/'));
+    } else if (!part.empty() && part != ".") {
+      result.append("/").append(part);
+    }
+  }
+  return result.empty() ? "/" : result;
+}
+
+bool is_below(std::string_view path, std::string_view directory) {
+  if (directory == "/") return path != "/";
+  return path.size() > directory.size() && path.starts_with(directory) &&
+         path[directory.size()] == '/';
 }
 
 }  // namespace trivet

@@ -1,7 +1,8 @@
-// Where trivet keeps its things.
+// Paths as text, and where trivet keeps its things.
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace trivet {
 
@@ -16,5 +17,12 @@ namespace trivet {
 // The directory this program was started from, to find its companions (trivet-monitor), then
 // PREFIX/libexec/trivet. Empty when the program is nowhere.
 [[nodiscard]] std::string find_companion(const std::string& program);
+
+// Lexically below "/": "." and ".." and doubled slashes are resolved; a relative one starts at "/".
+[[nodiscard]] std::string normalized_path(std::string_view path);
+
+// Of two normalized paths: whether `path` is in `directory`, at whatever depth. A directory is not
+// in itself.
+[[nodiscard]] bool is_below(std::string_view path, std::string_view directory);
 
 }  // namespace trivet

@@ -246,12 +246,7 @@ Result<> Creation::launch() {
   StageFds fds{.sync = sync_.child.get(), .listener = listener.get(), .stdio = options_.stdio};
   fds.root = mounted_root_.get();
   std::vector<int> inherit{sync_.child.get(), listener.get(), mounted_root_.get()};
-  for (const int fd : {fds.stdio.stdin_fd, fds.stdio.stdout_fd, fds.stdio.stderr_fd}) {
-    if (fd > 2) inherit.push_back(fd);
-  }
-  for (int i = 0; i < options_.preserve_fds; ++i) inherit.push_back(3 + i);
-  inherit.push_back(process_.program_fd);
-  inherit.insert(inherit.end(), process_.handed_fds.begin(), process_.handed_fds.end());
+  add_program_descriptors(process_, fds.stdio, inherit);
   TRY(open_mount_sources(inherit));
   LaunchOptions launch_options{
       .clone_flags = namespaces_.clone_flags,

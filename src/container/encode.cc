@@ -222,6 +222,16 @@ void encode_process(BlobWriter& blob, const ProcessPlan& process, stage::Plan& p
 
 }  // namespace
 
+void add_program_descriptors(const ProcessPlan& process, const Stdio& stdio,
+                             std::vector<int>& inherit) {
+  for (const int fd : {stdio.stdin_fd, stdio.stdout_fd, stdio.stderr_fd}) {
+    if (fd > 2) inherit.push_back(fd);
+  }
+  for (uint32_t i = 0; i < process.preserve_fds; ++i) inherit.push_back(static_cast<int>(3 + i));
+  inherit.push_back(process.program_fd);
+  inherit.insert(inherit.end(), process.handed_fds.begin(), process.handed_fds.end());
+}
+
 std::string encode(const StagePlan& source, const StageFds& fds) {
   BlobWriter blob;
   stage::Plan plan{};

@@ -32,6 +32,11 @@ struct StagePlan {
   bool report_times = false;
 };
 
+// The descriptors of the caller's that the program has: its streams, the preserved ones, its file
+// and what is handed over.
+void add_program_descriptors(const ProcessPlan& process, const Stdio& stdio,
+                             std::vector<int>& inherit);
+
 [[nodiscard]] std::string encode(const StagePlan& source, const StageFds& fds);
 
 }  // namespace trivet::container

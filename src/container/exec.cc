@@ -117,12 +117,7 @@ Result<Started> Container::exec(const ExecOptions& options) const {
     launch.fds.root = root_fd->get();
     launch.inherit.push_back(launch.fds.root);
   }
-  for (const int fd : {options.stdio.stdin_fd, options.stdio.stdout_fd, options.stdio.stderr_fd}) {
-    if (fd > 2) launch.inherit.push_back(fd);
-  }
-  for (int i = 0; i < options.preserve_fds; ++i) launch.inherit.push_back(3 + i);
-  launch.inherit.push_back(process.program_fd);
-  launch.inherit.insert(launch.inherit.end(), process.handed_fds.begin(), process.handed_fds.end());
+  add_program_descriptors(process, options.stdio, launch.inherit);
   if ((flags & CLONE_NEWPID) != 0) launch.options.pid_namespace = init.get();
   std::optional<cgroup::Cgroup> cgroup;
   if (cgroup_) {

@@ -6,6 +6,7 @@
 
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/paths.h"
 #include "base/text.h"
 #include "container/checkpoint.h"
 #include "container/creation.h"
@@ -17,15 +18,11 @@ namespace trivet::container {
 
 namespace {
 
-bool is_below(const std::string& path, const std::string& directory) {
-  return path.size() > directory.size() && path.starts_with(directory) &&
-         path[directory.size()] == '/';
-}
-
 // What is below another mount is in the image with that one's files, or there already.
 bool is_in_the_root_itself(const RootPlan& plan, const std::string& target) {
-  return std::ranges::none_of(
-      plan.mounts, [&](const MountPlan& mount) { return is_below(target, mount.target); });
+  return std::ranges::none_of(plan.mounts, [&](const MountPlan& mount) {
+    return mount.target != "/" && is_below(target, mount.target);
+  });
 }
 
 Result<> make_file_in_root(int root, const std::string& path) {

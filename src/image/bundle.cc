@@ -11,6 +11,7 @@
 #include "image/digest.h"
 #include "image/unpack.h"
 #include "image/wasm_layer.h"
+#include "oci/wasm_module.h"
 
 namespace trivet::image {
 
@@ -166,7 +167,7 @@ Result<std::string> image_payload(const Store& store, const Image& image) {
   const auto fd = open_in_layers(TRY(store.layer_directories(image)), path);
   std::array<char, 4> magic{};
   if (fd && pread(fd->get(), magic.data(), magic.size(), 0) == ssize_t{magic.size()} &&
-      std::string_view(magic.data(), magic.size()) == std::string_view("\0asm", 4)) {
+      oci::is_wasm({magic.data(), magic.size()})) {
     payload = kWasm;
   }
   return payload;

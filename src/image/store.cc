@@ -133,8 +133,8 @@ Result<Checked> check_complete(const Store& store, const StoreLayout& layout,
     if (!store.has_layer(layer.diff_id)) {
       return fail(ErrorCode::kNotFound, "layer {} is not unpacked", layer.diff_id);
     }
-    checked.size += TRY(read_layer_record(layout, layer.diff_id))
-    .bytes;
+    const LayerRecord record = TRY(read_layer_record(layout, layer.diff_id));
+    checked.size += record.bytes;
   }
   if (checked.size > store.limits().rootfs_bytes) {
     return fail(ErrorCode::kLimitExceeded, "the unpacked image has {}, at most {} are allowed",

@@ -10,7 +10,7 @@
 
 #include "base/fs.h"
 #include "base/text.h"
-#include "image/wasm_layer.h"
+#include "oci/wasm_module.h"
 
 namespace trivet::image {
 
@@ -189,7 +189,7 @@ Result<> LayerWriter::copy_content(int fd, const LayerEntry& entry, LayerSource&
       return fail_errno("seek \"{}\"", entry.path.text());
     }
     TRY(write_all(fd, piece->bytes, entry.path.text()));
-    if (piece->offset == 0 && is_wasm(piece->bytes)) has_wasm_ = true;
+    if (piece->offset == 0 && oci::is_wasm(piece->bytes)) has_wasm_ = true;
     end = piece->offset + piece->bytes.size();
   }
   if (end < entry.size && ftruncate(fd, static_cast<off_t>(entry.size)) != 0) {

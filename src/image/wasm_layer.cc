@@ -12,25 +12,22 @@
 #include "image/digest.h"
 #include "image/import.h"
 #include "image/unpack.h"
+#include "oci/wasm_module.h"
 
 namespace trivet::image {
 
 Result<> make_code_directory(int layer_fd) {
   // 0711: a container's user has to reach the code by its name.
-  if (mkdirat(layer_fd, kCodeDirectory, 0711) != 0 ||
-      fchmodat(layer_fd, kCodeDirectory, 0711, 0) != 0) {
-    return fail_errno("mkdir \"{}\"", kCodeDirectory);
+  if (mkdirat(layer_fd, oci::kLayerCodeDirectory, 0711) != 0 ||
+      fchmodat(layer_fd, oci::kLayerCodeDirectory, 0711, 0) != 0) {
+    return fail_errno("mkdir \"{}\"", oci::kLayerCodeDirectory);
   }
   return {};
 }
 
-bool is_wasm(std::string_view first_bytes) {
-  return first_bytes.starts_with(std::string_view("\0asm", 4));
-}
-
 Result<> copy_module(int blob_fd, int root_fd, uint64_t limit) {
   const std::string module = TRY(read_fd(blob_fd, "module", limit));
-  if (!is_wasm(module)) {
+  if (!oci::is_wasm(module)) {
     return fail(ErrorCode::kCorrupt, "the layer is no WebAssembly module, though it says so");
   }
   const UniqueFd file = TRY(open_at(root_fd, kWasmModuleName, O_WRONLY | O_CREAT | O_EXCL, 0755));
@@ -39,8 +36,6 @@ Result<> copy_module(int blob_fd, int root_fd, uint64_t limit) {
 }
 
 namespace {
-
-constexpr size_t kMaxModuleBytes = size_t{256} << 20;
 
 // "My Tool.wasm" to "my-tool": what a reference's name may be.
 std::string repository_name(std::string_view file) {
@@ -88,7 +83,8 @@ Result<std::string> put_module_tree(const Store& store, const std::string& name,
 
 Result<Image> import_module(const Store& store, const std::string& path) {
   const UniqueFd file = TRY(open_file(path, O_RDONLY | O_NONBLOCK));
-  const std::string module = TRY_IN(read_fd(file.get(), path, kMaxModuleBytes), "\"{}\"", path);
+  const std::string module =
+      TRY_IN(read_fd(file.get(), path, oci::kMaxWasmModuleBytes), "\"{}\"", path);
   const std::string name = path.substr(path.find_last_of('/') + 1);
   constexpr size_t kTagDigits = 16;
   const Reference reference = TRY(parse_reference(fmt::format(

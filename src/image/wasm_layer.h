@@ -8,13 +8,8 @@
 
 namespace trivet::image {
 
-// Beside a layer's diff: the place for the compiled code of its modules, made when it has any. It
-// goes with the layer.
-inline constexpr const char* kCodeDirectory = "wasm";
+// oci::kLayerCodeDirectory of a layer that has a module.
 Result<> make_code_directory(int layer_fd);
-
-// Whether this is how a module's file begins.
-[[nodiscard]] bool is_wasm(std::string_view first_bytes);
 
 // Puts a module, as it is, into the root of a file system.
 Result<> copy_module(int blob_fd, int root_fd, uint64_t limit);

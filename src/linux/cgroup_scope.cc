@@ -95,26 +95,29 @@ Result<Cgroup> Cgroup::name_scope(const Layout& layout, const std::string& cgrou
   }
   const systemd::ScopeName name =
       TRY(systemd::parse_scope_name(cgroups_path, id, of_user ? "user.slice" : "system.slice"));
-  const std::string root = of_user ? TRY(systemd::find_root(manager))
-                               : systemd::manager_root(TRY(read_file("/proc/1/cgroup")));
-                               const std::string place = root + TRY(systemd::slice_path(name.slice))
-                               +"/" + name.unit;
-                               Paths paths;
-                               paths.mode = layout.mode;
-                               paths.scope = Scope{
-                                   .unit = name.unit, .slice = name.slice, .of_user = of_user};
-                               for (const Hierarchy& hierarchy : layout.hierarchies) {
-                                 const std::string directory = hierarchy.mount_point + place;
-                                 for (const std::string& controller : hierarchy.controllers) {
-                                   paths.by_controller[controller] = directory;
-                                 }
-                                 if (hierarchy.v2) paths.by_controller["unified"] = directory;
-                                 paths.directories.push_back(directory);
-                               }
-                               Cgroup cgroup(std::move(paths));
-                               cgroup.created_ = true;
-                               cgroup.awaits_start_ = true;
-                               return cgroup;
+  std::string place;
+  if (of_user) {
+    place = TRY(systemd::find_root(manager));
+  } else {
+    place = systemd::manager_root(TRY(read_file("/proc/1/cgroup")));
+  }
+  place += TRY(systemd::slice_path(name.slice));
+  place += "/" + name.unit;
+  Paths paths;
+  paths.mode = layout.mode;
+  paths.scope = Scope{.unit = name.unit, .slice = name.slice, .of_user = of_user};
+  for (const Hierarchy& hierarchy : layout.hierarchies) {
+    const std::string directory = hierarchy.mount_point + place;
+    for (const std::string& controller : hierarchy.controllers) {
+      paths.by_controller[controller] = directory;
+    }
+    if (hierarchy.v2) paths.by_controller["unified"] = directory;
+    paths.directories.push_back(directory);
+  }
+  Cgroup cgroup(std::move(paths));
+  cgroup.created_ = true;
+  cgroup.awaits_start_ = true;
+  return cgroup;
 }
 
 void Cgroup::remove_unused_scope(const Layout& layout, const std::string& cgroups_path,

@@ -5,6 +5,7 @@
 #include <array>
 #include <cctype>
 
+#include "base/paths.h"
 #include "oci/spec_names.h"
 
 namespace trivet::oci {
@@ -65,24 +66,6 @@ Result<Root> read_root(const Field& field) {
   return root;
 }
 
-// Lexically below "/": "." and ".." and doubled slashes are resolved. Relative destinations of old
-// tools start at "/" (config.md, Mounts).
-std::string normalized_destination(std::string_view path) {
-  std::string result;
-  result.reserve(path.size() + 1);
-  while (!path.empty()) {
-    const size_t end = std::min(path.find('/'), path.size());
-    const std::string_view part = path.substr(0, end);
-    path.remove_prefix(std::min(end + 1, path.size()));
-    if (part == "..") {
-      result.resize(result.empty() ? 0 : result.rfind('/'));
-    } else if (!part.empty() && part != ".") {
-      result.append("/").append(part);
-    }
-  }
-  return result.empty() ? "/" : result;
-}
-
 bool has_option(const Mount& mount, std::string_view first, std::string_view second) {
   return std::ranges::any_of(mount.options, [&](const std::string& option) {
     return option == first || option == second;
@@ -106,7 +89,8 @@ Result<> check_mount(const Field& field, const Mount& mount) {
 Result<Mount> read_mount(const Field& field) {
   Mount mount;
   TRY(field.read_required("destination", mount.destination));
-  mount.destination = normalized_destination(mount.destination);
+  // Relative destinations of old tools start at "/" (config.md, Mounts).
+  mount.destination = normalized_path(mount.destination);
   TRY(field.read("type", mount.type));
   TRY(field.read("source", mount.source));
   TRY(field.read("options", mount.options));

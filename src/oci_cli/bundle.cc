@@ -57,15 +57,10 @@ Result<CreateOptions> create_options(const Globals& globals, const Arguments& ar
   options.bundle = bundle.directory;
   if (bundle.payload) options.program = &bundle.payload->program;
   options.config_json = bundle.config_json;
-  options.console_socket = arguments.get("console-socket");
-  options.pid_file = arguments.get("pid-file");
-  options.pidfd_socket = arguments.get("pidfd-socket");
-  options.preserve_fds =
-      static_cast<int>(TRY_IN(parse_int(arguments.get("preserve-fds", "0")), "--preserve-fds"));
+  TRY(read_process_options(arguments, options));
   options.no_pivot = arguments.has("no-pivot");
   options.no_new_keyring = arguments.has("no-new-keyring");
   options.cgroup_driver = globals.cgroup_driver;
-  options.seccomp_cache = default_state_dir() + "/seccomp";
   options.on_warning = [&globals](const std::string& text) {
     if (globals.log.warnings) write_log(globals.log, "warning", text);
   };

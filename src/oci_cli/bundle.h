@@ -4,6 +4,8 @@
 #include <optional>
 #include <string>
 
+#include "base/paths.h"
+#include "base/text.h"
 #include "container/container.h"
 #include "oci/spec.h"
 #include "oci_cli/commands.h"
@@ -30,5 +32,17 @@ Result<> choose_payload(const Globals& globals, const Arguments& arguments, Bund
 // `globals` and `bundle` outlive them.
 Result<container::CreateOptions> create_options(const Globals& globals, const Arguments& arguments,
                                                 const Bundle& bundle);
+
+// What a container's init and an exec'd process have in common: sockets, files, descriptors.
+template <typename Options>  // container::CreateOptions or container::ExecOptions
+Result<> read_process_options(const Arguments& arguments, Options& options) {
+  options.console_socket = arguments.get("console-socket");
+  options.pid_file = arguments.get("pid-file");
+  options.pidfd_socket = arguments.get("pidfd-socket");
+  options.preserve_fds =
+      static_cast<int>(TRY_IN(parse_int(arguments.get("preserve-fds", "0")), "--preserve-fds"));
+  options.seccomp_cache = default_state_dir() + "/seccomp";
+  return {};
+}
 
 }  // namespace trivet::oci_cli

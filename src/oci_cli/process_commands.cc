@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "container/container.h"
 #include "linux/capabilities.h"
+#include "oci_cli/bundle.h"
 #include "oci_cli/commands.h"
 #include "payload/prepare.h"
 
@@ -121,13 +122,8 @@ Result<int> command_exec(const Globals& globals, const Arguments& arguments) {
     options.process = payload->process;
     options.program = &payload->program;
   }
-  options.console_socket = arguments.get("console-socket");
-  options.pid_file = arguments.get("pid-file");
-  options.pidfd_socket = arguments.get("pidfd-socket");
-  options.preserve_fds =
-      static_cast<int>(TRY_IN(parse_int(arguments.get("preserve-fds", "0")), "--preserve-fds"));
+  TRY(read_process_options(arguments, options));
   options.cgroup = arguments.get("cgroup");
-  options.seccomp_cache = default_state_dir() + "/seccomp";
   const bool detach = arguments.has("detach");
   if (detach && options.process.terminal && options.console_socket.empty()) {
     return fail(ErrorCode::kInvalidArgument, "exec: a detached terminal needs --console-socket");

@@ -49,14 +49,19 @@ std::optional<Choice> find(const std::array<Known, N>& known, std::string_view n
 }
 
 template <size_t N>
+std::vector<std::string> names_of(const std::array<Known, N>& known) {
+  std::vector<std::string> names;
+  for (const Known& entry : known) names.emplace_back(entry.name);
+  return names;
+}
+
+template <size_t N>
 Result<Choice> look_up(const std::array<Known, N>& known, const std::string& name,
                        std::string_view where) {
   if (const auto choice = find(known, name)) return *choice;
-  std::vector<std::string> names;
-  for (const Known& entry : known) names.emplace_back(entry.name);
   return std::unexpected(
       Error(ErrorCode::kInvalidArgument, fmt::format("{}: unknown isolation \"{}\"", where, name))
-          .hint(fmt::format("known are {}", join(names, ", "))));
+          .hint(fmt::format("known are {}", join(names_of(known), ", "))));
 }
 
 // containerd's and CRI-O's marks of the container that holds a pod's namespaces.
@@ -81,6 +86,10 @@ std::string_view isolation_name(Isolation isolation) {
       break;
   }
   return "native";
+}
+
+std::vector<std::string> isolation_choices() {
+  return names_of(kIsolations);
 }
 
 Result<Choice> choose(const ChoiceInputs& inputs) {

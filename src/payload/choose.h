@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -12,6 +13,9 @@ namespace trivet::payload {
 
 enum class Isolation { kNative, kMicrovm, kWasm };
 [[nodiscard]] std::string_view isolation_name(Isolation isolation);
+
+// What --isolation takes: "auto" and the names.
+[[nodiscard]] std::vector<std::string> isolation_choices();
 
 // The annotation that asks for one, and that says in a container's state which it has.
 inline constexpr const char* kIsolationAnnotation = "dev.trivet.isolation";

@@ -4,6 +4,7 @@
 
 #include "base/fs.h"
 #include "base/paths.h"
+#include "oci/wasm_module.h"
 #include "payload/host_program.h"
 #include "payload/wasm/cache.h"
 #include "payload/wasm/confine.h"
@@ -30,7 +31,7 @@ Result<std::string> find_host() {
 
 std::string code_directory_of(const std::string& layer) {
   const size_t end = layer.find_last_of('/');
-  return layer.substr(0, end + 1) + kLayerCodeDirectory;
+  return layer.substr(0, end + 1) + oci::kLayerCodeDirectory;
 }
 
 // The topmost layer's that has any; empty: none has.

@@ -45,8 +45,4 @@ Result<std::optional<PreparedExec>> prepare_exec(const container::Container& con
                                                  const std::string& wasm_cache,
                                                  const std::string& invoke);
 
-// A lower directory DATA/layers/ID/diff with Wasm modules has a place for their code beside it,
-// which goes with the layer.
-inline constexpr const char* kLayerCodeDirectory = "wasm";
-
 }  // namespace trivet::payload

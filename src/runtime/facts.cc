@@ -12,6 +12,7 @@
 #include "base/paths.h"
 #include "image/registry.h"
 #include "image/wasm_layer.h"
+#include "oci/wasm_module.h"
 #include "runtime/images.h"
 #include "runtime/names.h"
 
@@ -153,7 +154,7 @@ bool is_module_file(const std::string& name) {
   const auto fd = open_file(name, O_RDONLY | O_NONBLOCK);
   std::array<char, 4> first{};
   return fd && pread(fd->get(), first.data(), first.size(), 0) == ssize_t{first.size()} &&
-         image::is_wasm({first.data(), first.size()});
+         oci::is_wasm({first.data(), first.size()});
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "linux/capabilities.h"
+#include "payload/choose.h"
 
 namespace trivet::runtime {
 
@@ -113,7 +114,9 @@ Result<> plan_record(const PlanInput& input, const net::Network& network, Plan& 
   record.image = options.image.empty() ? options.rootfs : options.image;
   record.image_id = input.root.image_id;
   record.command = plan.spec.process->args;
-  if (options.isolation == "wasm") record.isolation = options.isolation;
+  if (options.isolation == payload::isolation_name(payload::Isolation::kWasm)) {
+    record.isolation = options.isolation;
+  }
   record.labels = input.root.labels;
   for (const auto& [name, value] : options.labels) record.labels[name] = value;
   record.network = network.mode;
@@ -145,7 +148,7 @@ void plan_network_files(const PlanInput& input, const std::string& hostname, Pla
 }  // namespace
 
 Result<> check_isolation(const std::string& name) {
-  const std::vector<std::string> known{"auto", "native", "microvm", "wasm"};
+  const std::vector<std::string> known = payload::isolation_choices();
   if (name.empty() || std::ranges::find(known, name) != known.end()) return {};
   Error unknown(ErrorCode::kInvalidArgument,
                 fmt::format("unknown isolation \"{}\": known are {}", name, join(known, ", ")));

@@ -12,7 +12,7 @@
 #include "base/fs.h"
 #include "base/rollback.h"
 #include "base/text.h"
-#include "payload/wasm/job.h"
+#include "oci/wasm_module.h"
 #include "wasm_host/compiler.h"
 
 namespace trivet::wasm_host {
@@ -131,7 +131,7 @@ Result<> compile(int directory, const std::string& module, Fuel fuel, const std:
 }  // namespace
 
 Result<CacheEntry> compile_into_cache(const std::string& directory, Fuel fuel) {
-  const std::string module = TRY(read_fd(STDIN_FILENO, "module", payload::wasm::kMaxModuleBytes));
+  const std::string module = TRY(read_fd(STDIN_FILENO, "module", oci::kMaxWasmModuleBytes));
   std::string key = payload::wasm::cache_key(TRY(sha256_hex(module.data(), module.size())), fuel);
   const UniqueFd cache = TRY(open_file(directory, O_RDONLY | O_DIRECTORY));
   // One process compiles a module; the others wait and find it done.

@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "oci/wasm_module.h"
 #include "payload/wasm/job.h"
 #include "wasm_host/engine.h"
 #include "wasm_host/sandbox.h"
@@ -62,7 +63,7 @@ T require(wasmtime::Result<T> result) {
 
 // Text or binary to binary.
 std::vector<uint8_t> as_binary(std::string_view module) {
-  if (module.starts_with(std::string_view("\0asm", 4))) return {module.begin(), module.end()};
+  if (oci::is_wasm(module)) return {module.begin(), module.end()};
   auto binary = wasmtime::wat2wasm(module);
   if (!binary) refuse("it is neither WebAssembly nor its text format: " + binary.err().message());
   return std::move(binary).ok();

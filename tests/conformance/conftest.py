@@ -7,7 +7,6 @@ tests/conformance.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pathlib
 import shutil
@@ -18,9 +17,10 @@ import pytest
 
 INTEGRATION = pathlib.Path(__file__).resolve().parent.parent / "integration"
 sys.path.insert(0, str(INTEGRATION))
-_spec = importlib.util.spec_from_file_location("integration_conftest", INTEGRATION / "conftest.py")
-_shared = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_shared)
+
+import harness  # noqa: E402  (found by the line above)
+
+_shared = harness.integration_conftest()
 
 # pylint: disable=invalid-name
 pytest_configure = _shared.pytest_configure

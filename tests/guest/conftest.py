@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pathlib
 import sys
@@ -11,11 +10,11 @@ import pytest
 
 INTEGRATION = pathlib.Path(__file__).resolve().parent.parent / "integration"
 sys.path.insert(0, str(INTEGRATION))
-_spec = importlib.util.spec_from_file_location("integration_conftest", INTEGRATION / "conftest.py")
-_shared = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_shared)
 
-import harness  # noqa: E402
+import harness  # noqa: E402  (found by the line above)
+
+_shared = harness.integration_conftest()
+
 from guest_harness import USER, output  # noqa: E402
 
 # pylint: disable=invalid-name

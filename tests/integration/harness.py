@@ -6,6 +6,7 @@ import dataclasses
 import fcntl
 import functools
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -21,12 +22,22 @@ import subprocess
 import tarfile
 import termios
 import time
+import types
 from collections.abc import Callable, Iterable
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN_DIR = pathlib.Path(os.environ.get("TRIVET_BIN_DIR", ROOT / "build" / "bin"))
 # How much longer than usual things may take: sanitized programs are slow, and so is a busy host.
 SLOW = float(os.environ.get("TRIVET_TEST_PATIENCE", "1"))
+
+
+def integration_conftest() -> types.ModuleType:
+    """The fixtures of the integration tests, for the conftest.py of another suite."""
+    path = pathlib.Path(__file__).resolve().parent / "conftest.py"
+    spec = importlib.util.spec_from_file_location("integration_conftest", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def wait_for(condition: Callable[[], object], timeout: float = 10.0, what: str = "") -> object:

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "oci/wasm_module.h"
 #include "payload/wasm/engine_id.h"
 #include "payload/wasm/job.h"
 #include <linux/magic.h>
@@ -93,10 +94,10 @@ std::optional<CacheRecord> read_record(int directory, const std::string& key) {
 }
 
 Result<std::string> read_module(const ModuleFile& module) {
-  auto bytes = read_fd(module.fd.get(), module.path, kMaxModuleBytes);
+  auto bytes = read_fd(module.fd.get(), module.path, oci::kMaxWasmModuleBytes);
   if (!bytes && bytes.error().code() == ErrorCode::kLimitExceeded) {
     return fail(ErrorCode::kLimitExceeded, "\"{}\": a module may have at most {}", module.path,
-                format_size(kMaxModuleBytes));
+                format_size(oci::kMaxWasmModuleBytes));
   }
   return bytes;
 }

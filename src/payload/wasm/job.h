@@ -16,7 +16,6 @@ inline constexpr const char* kJobVariable = "TRIVET_WASM_JOB";
 
 inline constexpr uint64_t kPageBytes = uint64_t{64} << 10;
 inline constexpr uint64_t kMaxPages = 65536;
-inline constexpr size_t kMaxModuleBytes = size_t{256} << 20;
 
 // Exit codes of a container whose program did not end by itself. They are those which a native
 // program gets from the kernel, the shell or timeout(1) in the same case.

@@ -7,32 +7,13 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/paths.h"
 #include "base/text.h"
 #include "container/overlay_view.h"
 
 namespace trivet::payload::wasm {
 
 namespace {
-
-// "/a/../b//c/." to "/b/c".
-std::string normalize(const std::string& path) {
-  std::vector<std::string> parts;
-  for (std::string& part : split(path, '/')) {
-    if (part.empty() || part == ".") continue;
-    if (part == "..") {
-      if (!parts.empty()) parts.pop_back();
-      continue;
-    }
-    parts.push_back(std::move(part));
-  }
-  return "/" + join(parts, "/");
-}
-
-bool is_at_or_below(const std::string& path, const std::string& directory) {
-  if (directory == "/") return true;
-  return path.starts_with(directory) &&
-         (path.size() == directory.size() || path[directory.size()] == '/');
-}
 
 bool is_bind(const oci::Mount& mount) {
   if (mount.type == "bind") return true;
@@ -45,12 +26,11 @@ bool is_bind(const oci::Mount& mount) {
 // The mount that covers the path: the last one of the deepest.
 const oci::Mount* covering_mount(const std::vector<oci::Mount>& mounts, const std::string& path) {
   const oci::Mount* covering = nullptr;
-  size_t depth = 0;
   for (const oci::Mount& mount : mounts) {
-    const std::string destination = normalize(mount.destination);
-    if (!is_at_or_below(path, destination) || destination.size() < depth) continue;
+    const std::string& destination = mount.destination;
+    if (path != destination && !is_below(path, destination)) continue;
+    if (covering != nullptr && destination.size() < covering->destination.size()) continue;
     covering = &mount;
-    depth = destination.size();
   }
   return covering;
 }
@@ -62,7 +42,7 @@ Result<UniqueFd> open_candidate(const OpenInRoot& open, const std::vector<oci::M
   const oci::Mount* mount = covering_mount(mounts, path);
   if (mount == nullptr) return open(path);
   if (!is_bind(*mount)) return fail(ErrorCode::kNotFound, "\"{}\" is on a new file system", path);
-  const std::string destination = normalize(mount->destination);
+  const std::string& destination = mount->destination;
   if (path == destination) return open_file(mount->source, kFlags);
   const UniqueFd source = TRY(open_file(mount->source, O_PATH | O_DIRECTORY));
   return open_in_root(source.get(), path.substr(destination == "/" ? 0 : destination.size()),
@@ -99,14 +79,14 @@ Format detect_format(int fd, const std::string& path) {
 std::vector<std::string> candidate_paths(const oci::Process& process) {
   const std::string& program = process.args.front();
   if (program.empty()) return {};
-  const std::string in_cwd = normalize(process.cwd + "/" + program);
-  if (program.front() == '/') return {normalize(program)};
+  const std::string in_cwd = normalized_path(process.cwd + "/" + program);
+  if (program.front() == '/') return {normalized_path(program)};
   if (program.find('/') != std::string::npos) return {in_cwd};
   std::vector<std::string> paths;
   for (const std::string& entry : process.env) {
     if (!entry.starts_with("PATH=")) continue;
     for (const std::string& directory : split(std::string_view(entry).substr(5), ':')) {
-      if (directory.starts_with('/')) paths.push_back(normalize(directory + "/" + program));
+      if (directory.starts_with('/')) paths.push_back(normalized_path(directory + "/" + program));
     }
     break;
   }

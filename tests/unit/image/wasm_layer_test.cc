@@ -5,6 +5,7 @@
 #include "image/bundle.h"
 #include "image/registry_platform.h"
 #include "image/store_fixture.h"
+#include "oci/wasm_module.h"
 
 namespace trivet::image {
 namespace {
@@ -26,7 +27,7 @@ class WasmLayerTest : public testing::StoreTest {
     return layer.digest;
   }
   [[nodiscard]] std::string code_directory(const std::string& diff_id) const {
-    return path("data/layers/" + hex_of(diff_id) + "/" + kCodeDirectory);
+    return path("data/layers/" + hex_of(diff_id) + "/" + oci::kLayerCodeDirectory);
   }
   std::string write(const std::string& name, const std::string& content) const {
     std::ofstream(path(name), std::ios::binary) << content;

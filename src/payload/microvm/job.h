@@ -1,0 +1,138 @@
+// What trivet-vmm is told by whoever starts it, and what it says about the run.
+//
+// trivet-vmm is the init of a microVM's shell: it is executed by descriptor in namespaces and a cgroup
+// of its own, with a jail as its root that has nothing of the container's:
+//
+//   /usr, /lib…     the host's, read-only: QEMU, its libraries and firmware, virtiofsd
+//   /vm/kernel      the guest's kernel, an uncompressed vmlinux; read-only
+//   /vm/initramfs   read-only
+//   /share/…        what the guest gets from the host (bind mounts, read-only where they have to be),
+//                   served by one virtiofsd; "/share/root" is the root file system of a bundle
+//   /dev            null, zero, full, random, urandom, pts; kvm and net/tun where they are needed
+//   /proc, /run, /tmp
+//
+// Everything else comes as open descriptors, so that no path of the host is known in there.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "guest/messages.h"
+
+namespace trivet::payload::microvm {
+
+// The environment variable with the number of a descriptor (a sealed memfd) that holds a job, or the
+// request of an exec proxy. QEMU does not see it.
+inline constexpr const char* kJobVariable = "TRIVET_VMM_JOB";
+// Where the supervisor of a VM listens, in its jail: SOCK_STREAM, frames of guest/protocol.h with
+// sessions of the client's own numbering (kFirstRequestSession and up). The directory is root's alone.
+inline constexpr const char* kControlSocket = "/run/vmm/control.sock";
+
+// Exit codes of a container that did not end by itself; its own are its program's.
+inline constexpr int kExitGuestLost = 134;  // the guest panicked, its agent is gone, the VMM died
+inline constexpr int kExitGuestHung = 137;  // it did not end after a stop, and was killed
+
+struct Disk {
+  int fd = -1;
+  bool read_only = false;
+};
+
+struct Network {
+  enum class Kind {
+    kNone,   // no device
+    kPasst,  // `fd` is one end of a socket pair, passt has the other
+    kTap,    // take over the one interface of the network namespace: a tap device, joined to it by
+             // traffic control; its addresses, routes and MAC go to the guest. Without an interface: kNone
+  };
+  Kind kind = Kind::kNone;
+  int fd = -1;
+};
+
+struct Template {
+  int memory = -1;  // a file of the guest's memory size
+  int state = -1;   // QEMU's migration stream without the memory
+};
+
+struct Job {
+  enum class Mode {
+    kRun,
+    kMakeTemplate,  // boot to the agent, save into `saved`, end
+  };
+  Mode mode = Mode::kRun;
+
+  // The machine. The same in a template and in what is restored from it.
+  std::string qemu = "/usr/bin/qemu-system-x86_64";
+  std::string virtiofsd = "/usr/lib/qemu/virtiofsd";
+  bool kvm = false;
+  uint64_t tsc_khz = 0;  // of the host: mandatory under software emulation
+  uint32_t vcpus = 1;
+  uint64_t memory_mib = 512;
+  bool acpi = true;  // false: the kernel finds virtio-mmio devices by its command line
+  std::vector<Disk> disks;  // vda, vdb, …
+  bool share = false;       // a virtiofs device; such a machine has no template
+  Network network;
+  uint32_t qemu_uid = 65534;  // QEMU runs as this user, in no group but this one
+
+  std::optional<Template> saved;  // kRun: restore from here, kMakeTemplate: write here
+
+  // kRun
+  guest::CreateRequest create;
+  std::string machine_id;  // 32 hex digits
+  int sync = -1;           // the engine's conversation: container/stage/plan.h, Message
+  int listener = -1;       // the engine's start.sock; -1: only `sync` can start it
+  int report = -1;         // see below; -1: nobody wants one
+  int console = -1;        // the guest kernel's console goes here; -1: /dev/null
+  bool terminal = false;   // its own stdio is a pty's slave, and the guest's program has one too
+  uint32_t boot_timeout_ms = 60000;
+  uint32_t shutdown_timeout_ms = 5000;  // after the program's end
+};
+
+// For `exec`: executed in the shell of a running VM, relays its own stdio, signals and window size.
+struct ExecJob {
+  guest::ExecRequest request;
+  bool terminal = false;
+};
+
+[[nodiscard]] std::string print_job(const Job& job);
+[[nodiscard]] std::string print_job(const ExecJob& job);
+// Which of the two a text is: {"exec": …} or {"run": …}.
+struct AnyJob {
+  std::optional<Job> run;
+  std::optional<ExecJob> exec;
+};
+Result<AnyJob> parse_job(std::string_view text);
+
+// A page of memory that trivet-vmm writes and whoever started it reads, also after its end.
+struct ReportPage {
+  uint32_t magic;
+  uint32_t from_template;
+  uint32_t oom_killed;  // the container's program, by the guest's kernel
+  uint32_t lost;        // the guest or the VMM ended by itself
+  uint64_t boot_us;     // from the VMM's start to the agent's answer
+  uint64_t create_us;   // from there to the container's being made
+  uint32_t message_size;
+  char kernel[64];      // uname -r in the guest, NUL-terminated
+  char message[1024];   // why it was ended; one line
+};
+inline constexpr uint32_t kReportMagic = 0x74765250;
+
+struct Report {
+  bool from_template = false;
+  bool oom_killed = false;
+  bool lost = false;
+  uint64_t boot_us = 0;
+  uint64_t create_us = 0;
+  std::string kernel;
+  std::string message;
+};
+// A descriptor of memory of exactly one page, which can't change its size.
+Result<UniqueFd> make_report();
+// kCorrupt: not what trivet-vmm writes.
+Result<Report> read_report(int fd);
+
+}  // namespace trivet::payload::microvm

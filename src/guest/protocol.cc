@@ -1,0 +1,1 @@
+#include "guest/protocol.h"

@@ -149,8 +149,10 @@ class Container {
 
   [[nodiscard]] const std::string& id() const { return record_.id; }
   [[nodiscard]] const std::string& bundle() const { return record_.bundle; }
-  // As it was at creation; read from the state directory.
+  // As it was asked for at creation; read from the state directory.
   Result<oci::Spec> load_spec() const;
+  // What was given to create(): the same, unless the payload's shell is another (microVMs).
+  Result<oci::Spec> load_shell() const;
   [[nodiscard]] const ProcessId& init() const { return record_.init; }
   [[nodiscard]] Timestamp created() const { return record_.created; }
   // Null when cgroups are disabled.
@@ -202,6 +204,7 @@ class Container {
     std::map<std::string, std::string> annotations;
     bool has_hooks = false;
     bool has_process = true;                  // otherwise it can't be started
+    bool own_shell = false;  // what it runs in is not what config.json says: see load_shell()
     std::vector<std::string> resctrl_groups;  // made for it
     uint64_t root_mount = 0;  // of the root in our own mount namespace; 0: it has one of its own
   };

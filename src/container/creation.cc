@@ -123,6 +123,12 @@ Result<std::string> Creation::dry_run() {
   return print_plan(namespaces_, root_, process_);
 }
 
+Result<> Creation::make_file(const char* name, std::string_view content) const {
+  const UniqueFd fd =
+      TRY(open_file(fmt::format("{}/{}", directory_, name), O_WRONLY | O_CREAT | O_EXCL, 0600));
+  return write_all(fd.get(), content, name);
+}
+
 Result<> Creation::claim() {
   directory_ = TRY(claim_directory(options_.state_root, options_.id, options_.max_containers));
   rollback_.add([this] { return remove_tree(AT_FDCWD, directory_); });
@@ -136,9 +142,9 @@ Result<> Creation::claim() {
   record_.cgroup_driver = options_.cgroup_driver;
   const std::string config =
       options_.config_json.empty() ? oci::print_spec(spec_) : std::string(options_.config_json);
-  const UniqueFd fd =
-      TRY(open_file(directory_ + "/config.json", O_WRONLY | O_CREAT | O_EXCL, 0600));
-  return write_all(fd.get(), config, "config.json");
+  record_.own_shell = options_.program != nullptr && options_.program->conversation.has_value();
+  if (record_.own_shell) TRY(make_file("shell.json", oci::print_spec(spec_)));
+  return make_file("config.json", config);
 }
 
 // An ordinary user whom no cgroup was delegated to: as long as no limit is asked for, nothing is

@@ -34,6 +34,7 @@ class Creation {
 
   Result<> check();
   Result<> claim();
+  Result<> make_file(const char* name, std::string_view content) const;
   [[nodiscard]] bool can_do_without_cgroup(const Error& error) const;
   Result<> make_cgroup();
   Result<> make_plans();

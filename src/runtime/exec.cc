@@ -127,10 +127,16 @@ Result<AttachResult> exec_in_container(const Home& home, const Observed& observe
   const oci::Spec spec = TRY(engine.load_spec());
   container::ExecOptions request;
   request.seccomp_cache = home.directories.data + "/seccomp";
+  // Who a user is, only the guest of a microVM knows.
+  const bool is_vm =
+      observed.record.isolation == payload::isolation_name(payload::Isolation::kMicrovm);
+  ExecOptions planned = options;
+  if (is_vm) planned.user.clear();
   request.process = TRY(
-      plan_exec(*spec.process, options, fmt::format("/proc/{}/root", observed.status.init.pid)));
+      plan_exec(*spec.process, planned, fmt::format("/proc/{}/root", observed.status.init.pid)));
   const auto payload = TRY(payload::prepare_exec(engine, request.process,
-                                                 home.directories.data + "/wasm", options.invoke));
+                                                 home.directories.data + "/wasm", options.invoke,
+                                                 is_vm ? options.user : ""));
   if (payload) {
     request.process = payload->process;
     request.program = &payload->program;

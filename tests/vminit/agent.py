@@ -259,7 +259,7 @@ class Machine:
     """A running QEMU with an agent."""
 
     def __init__(self, initramfs: pathlib.Path, disks: list[tuple[pathlib.Path, bool]],
-                 network: list[str] | None = None, memory: int = 256, extra: list[str] | None = None,
+                 network: list[str] | None = None, memory: int = 256, pass_fds: list[int] | None = None,
                  console: pathlib.Path | None = None):
         ours, theirs = socket.socketpair()
         append = (f"console=ttyS0 quiet panic=-1 reboot=t tsc_early_khz={tsc_khz()} tsc=reliable "
@@ -277,11 +277,11 @@ class Machine:
             command += ["-drive", f"if=none,id=d{number},file={path},format=raw,"
                                   f"readonly={'on' if read_only else 'off'}",
                         "-device", f"virtio-blk-device,drive=d{number}"]
-        command += (network or []) + (extra or [])
+        command += network or []
         self.console = open(console, "wb") if console else subprocess.DEVNULL
         self.begun = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.console,
-                                        stderr=subprocess.STDOUT, pass_fds=[theirs.fileno()])
+                                        stderr=subprocess.STDOUT, pass_fds=[theirs.fileno(), *(pass_fds or [])])
         theirs.close()
         fcntl.fcntl(ours, fcntl.F_SETFL, os.O_NONBLOCK)
         self.agent = Agent(ours)

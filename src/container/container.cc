@@ -239,6 +239,9 @@ Result<> Container::follow_start(int conversation, Timing* timing) const {
       TRY(send_go(conversation));
     } else if (message->kind == stage::MessageKind::kStepDone) {
       if (timing != nullptr) timing->push_back(step_time(*message));
+    } else if (message->kind == stage::MessageKind::kPayloadFailed) {
+      ::unlink((state_directory_ + "/start.sock").c_str());
+      return std::unexpected(abandon_start(read_payload_failure(received)));
     } else {
       ::unlink((state_directory_ + "/start.sock").c_str());
       ProcessPlan process;

@@ -54,6 +54,17 @@ struct Program {
   UniqueFd file;                      // may be O_PATH
   std::vector<UniqueFd> descriptors;  // stay open in it, with the numbers they have here
   std::vector<std::string> env;       // added to the process's
+
+  // A program with a beginning of its own, which is part of create(): it is executed there, goes on
+  // with the conversation of container/stage/plan.h where the stage leaves it (kReady when it is
+  // created, then waits for start(), or kPayloadFailed), and has closed it when it is started. These
+  // are two of `descriptors`, in whose place it gets the conversation and, where other processes may
+  // start it, the listening start.sock.
+  struct Conversation {
+    int sync = -1;
+    int listener = -1;
+  };
+  std::optional<Conversation> conversation = std::nullopt;
 };
 
 struct CreateOptions {

@@ -237,6 +237,16 @@ Result<> Creation::mount_root_here() {
   return {};
 }
 
+// Into the places that the program has for it.
+Result<> Creation::hand_over_conversation(int sync, int listener) {
+  if (options_.program == nullptr || !options_.program->conversation) return {};
+  const Program::Conversation& places = *options_.program->conversation;
+  if (dup3(sync, places.sync, O_CLOEXEC) < 0) return fail_errno("dup3");
+  if (listener < 0 || places.listener < 0) return {};
+  if (dup3(listener, places.listener, O_CLOEXEC) < 0) return fail_errno("dup3");
+  return {};
+}
+
 Result<> Creation::launch() {
   sync_ = TRY(make_sync_pair());
   UniqueFd listener;
@@ -245,6 +255,7 @@ Result<> Creation::launch() {
   }
   StageFds fds{.sync = sync_.child.get(), .listener = listener.get(), .stdio = options_.stdio};
   fds.root = mounted_root_.get();
+  TRY(hand_over_conversation(sync_.child.get(), listener.get()));
   std::vector<int> inherit{sync_.child.get(), listener.get(), mounted_root_.get()};
   add_program_descriptors(process_, fds.stdio, inherit);
   TRY(open_mount_sources(inherit));
@@ -299,6 +310,10 @@ Result<> Creation::launch() {
   init_ = TRY(launch_stage(encode(stage_plan_, fds), inherit, launch_options));
   rollback_.add([this] { return kill_and_reap(init_.pidfd.get()); });
   sync_.child.reset();
+  // Else we would never see the end of the conversation.
+  if (options_.program != nullptr) {
+    TRY(hand_over_conversation(options_.program->file.get(), options_.program->file.get()));
+  }
   mount_sources_.clear();
   return {};
 }
@@ -409,8 +424,9 @@ Result<> Creation::handle(const stage::Message& message, UniqueFd received) {
       TRY(restrict_devices());
       return run_create_hooks();
     case stage::MessageKind::kReady:
-      ready_ = true;
-      return restrict_devices();
+      return note_ready();
+    case stage::MessageKind::kPayloadFailed:
+      return std::unexpected(read_payload_failure(received));
     case stage::MessageKind::kStepDone:
       options_.timing->push_back(step_time(message));
       return {};
@@ -420,6 +436,17 @@ Result<> Creation::handle(const stage::Message& message, UniqueFd received) {
       break;
   }
   return fail(ErrorCode::kCorrupt, "the container's init sent an unknown message");
+}
+
+// The stage is ready, or behind it the program that it was made for.
+Result<> Creation::note_ready() {
+  TRY(restrict_devices());
+  if (options_.program == nullptr || !options_.program->conversation || program_begun_) {
+    ready_ = true;
+    return {};
+  }
+  program_begun_ = true;
+  return send_go(sync_.parent.get());
 }
 
 Result<> send_console(const std::string& socket_path, int master_fd) {

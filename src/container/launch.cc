@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/error_json.h"
 #include "base/fd_passing.h"
 #include "base/fs.h"
 #include "container/stage_program.h"
@@ -288,6 +289,17 @@ Result<std::optional<stage::Message>> receive_message(int sync_fd, UniqueFd* fd)
     return fail(ErrorCode::kCorrupt, "the container's init sent {} bytes", *count);
   }
   return message;
+}
+
+Error read_payload_failure(const UniqueFd& words) {
+  constexpr const char* kWho = "the payload's host";
+  constexpr size_t kLimit = 1U << 20U;
+  if (!words) return {ErrorCode::kCorrupt, fmt::format("{} failed without words", kWho)};
+  if (lseek(words.get(), 0, SEEK_SET) < 0) {
+    return Error::from_errno(errno, fmt::format("read the words of {}", kWho));
+  }
+  const auto text = read_fd(words.get(), kWho, kLimit);
+  return text ? error_from_text(*text, kWho) : text.error();
 }
 
 Result<> send_go(int sync_fd) {

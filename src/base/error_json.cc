@@ -15,14 +15,14 @@ constexpr std::array kCodes{ErrorCode::kSystem,          ErrorCode::kInvalidArgu
                             ErrorCode::kNetwork,         ErrorCode::kUnauthorized,
                             ErrorCode::kTimeout,         ErrorCode::kCanceled};
 
-ErrorCode find_code(std::string_view name) {
+}  // namespace
+
+ErrorCode error_code_from_name(std::string_view name) {
   for (const ErrorCode code : kCodes) {
     if (error_code_name(code) == name) return code;
   }
   return ErrorCode::kSystem;
 }
-
-}  // namespace
 
 Json error_to_json(const Error& error) {
   std::string message = error.message();
@@ -39,7 +39,7 @@ Error error_from_json(const JsonView& json, std::string_view fallback) {
   (void)json.read("code", code);
   (void)json.read("message", message);
   (void)json.read("hint", hint);
-  Error error(find_code(code), message.empty() ? std::string(fallback) : message);
+  Error error(error_code_from_name(code), message.empty() ? std::string(fallback) : message);
   return hint.empty() ? error : std::move(error).hint(hint);
 }
 

@@ -9,6 +9,9 @@
 
 namespace trivet {
 
+// By its stable name; kSystem for an unknown one.
+[[nodiscard]] ErrorCode error_code_from_name(std::string_view name);
+
 [[nodiscard]] Json error_to_json(const Error& error);
 // What is missing or of another type stays empty, an unknown code is kSystem. `fallback` is the
 // message of an error that has none.

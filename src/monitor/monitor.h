@@ -14,17 +14,19 @@
 #include <string>
 #include <vector>
 
+#include "base/event_loop.h"
 #include "base/process.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "container/container.h"
 #include "monitor/client.h"
-#include "monitor/event_loop.h"
 #include "monitor/log_file.h"
 #include "monitor/record.h"
 #include "payload/prepare.h"
 
 namespace trivet::monitor {
+
+enum class Timer { kTimeout, kGrace, kDrain, kRestart, kTrim };
 
 struct MonitorOptions {
   Directories directories;

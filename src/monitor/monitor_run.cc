@@ -20,8 +20,6 @@ namespace trivet::monitor {
 
 namespace {
 
-using Timer = EventLoop::Timer;
-
 // A frame's type byte and the data behind it, so that what was read is sent without a copy.
 struct OutputBuffer {
   char type = 0;

@@ -1,5 +1,6 @@
 #include "runtime/exec.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <unistd.h>
@@ -134,6 +135,10 @@ Result<AttachResult> exec_in_container(const Home& home, const Observed& observe
   if (is_vm) planned.user.clear();
   request.process = TRY(
       plan_exec(*spec.process, planned, fmt::format("/proc/{}/root", observed.status.init.pid)));
+  const auto is_home = [](const std::string& entry) { return entry.starts_with("HOME="); };
+  if (is_vm && !options.user.empty() && std::ranges::none_of(options.env, is_home)) {
+    std::erase_if(request.process.env, is_home);  // it is the container's user's
+  }
   const auto payload = TRY(payload::prepare_exec(engine, request.process,
                                                  home.directories.data + "/wasm", options.invoke,
                                                  is_vm ? options.user : ""));

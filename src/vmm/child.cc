@@ -18,6 +18,7 @@ constexpr int kAsideFrom = 512;  // above all numbers that are handed out
 
 struct Prepared {
   std::vector<char*> argv;
+  std::vector<char*> env;
   int null_fd = -1;
   int report_fd = -1;
 };
@@ -88,20 +89,26 @@ void raise_file_limit() {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) give_up();
   if (!place_descriptors(plan, prepared.null_fd)) give_up();
   reset_signals();
-  std::array<char*, 1> environment{nullptr};
-  execve(prepared.argv[0], prepared.argv.data(), environment.data());
+  execve(prepared.argv[0], prepared.argv.data(), prepared.env.data());
   give_up();
   _exit(127);
+}
+
+std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  for (const std::string& text : texts) {
+    pointers.push_back(const_cast<char*>(text.c_str()));  // NOLINT(*-const-cast)
+  }
+  pointers.push_back(nullptr);
+  return pointers;
 }
 
 }  // namespace
 
 Result<Child> start_child(const ChildPlan& plan) {
   Prepared prepared{};
-  for (const std::string& arg : plan.argv) {
-    prepared.argv.push_back(const_cast<char*>(arg.c_str()));  // NOLINT(*-const-cast)
-  }
-  prepared.argv.push_back(nullptr);
+  prepared.argv = pointers_to(plan.argv);
+  prepared.env = pointers_to(plan.env);
   const UniqueFd null = TRY(open_file("/dev/null", O_RDWR));
   prepared.null_fd = null.get();
   Pipe report = TRY(make_pipe());

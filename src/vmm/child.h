@@ -14,6 +14,7 @@ namespace trivet::vmm {
 struct ChildPlan {
   std::vector<std::string> argv;  // argv[0] is a path
   std::vector<InheritedFd> inherited;
+  std::vector<std::string> env;
   int stderr_fd = -1;
   // This user, in no group but the one of the same number, without capabilities and for ever so;
   // nothing: as we are.
@@ -25,7 +26,7 @@ struct Child {
   UniqueFd pidfd;
 };
 
-// In a session of its own, with an empty environment, /dev/null as stdin and stdout, no descriptors
+// In a session of its own, with /dev/null as stdin and stdout, no descriptors
 // but those, all signals as a program expects them; it dies when we do.
 Result<Child> start_child(const ChildPlan& plan);
 

@@ -1,13 +1,12 @@
 #include "vmm/engine.h"
 
 #include <algorithm>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "base/error_json.h"
 #include "base/fd_passing.h"
-#include "base/fs.h"
+#include "base/memfd.h"
 #include "container/stage/plan.h"
-#include "guest/protocol.h"
 
 namespace trivet::vmm {
 
@@ -24,14 +23,6 @@ std::optional<MessageKind> receive(int fd) {
   const ssize_t count = recv(fd, &message, sizeof message, MSG_DONTWAIT);
   if (count != static_cast<ssize_t>(sizeof message)) return std::nullopt;
   return message.kind;
-}
-
-Result<UniqueFd> make_document(std::string_view text) {
-  UniqueFd fd(memfd_create("trivet-vmm-failure", MFD_CLOEXEC));
-  if (!fd) return fail_errno("memfd_create");
-  TRY(write_all(fd.get(), text, "memfd"));
-  if (lseek(fd.get(), 0, SEEK_SET) != 0) return fail_errno("lseek");
-  return fd;
 }
 
 }  // namespace
@@ -108,7 +99,7 @@ void Engine::say_failed(const Error& error) {
   const int target = conversation_ ? conversation_.get() : sync_.get();
   if (target >= 0) {
     const Message message{.kind = MessageKind::kPayloadFailed};
-    if (const auto words = make_document(guest::print_error(error))) {
+    if (const auto words = sealed_memfd("trivet-failure", error_to_text(error))) {
       (void)send_with_fd(target, &message, sizeof message, words->get());
     }
   }

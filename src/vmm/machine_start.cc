@@ -5,9 +5,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/memfd.h"
 #include "base/text.h"
 #include "vmm/confine.h"
 #include "vmm/machine.h"
+#include "vmm/preload_library.h"
 #include "vmm/share.h"
 
 namespace trivet::vmm {
@@ -55,15 +57,21 @@ Result<> Machine::start_qemu() {
   Pipe diagnostics = TRY(make_pipe());
   Share share;
   if (job_.share) share = TRY(start_share(job_, diagnostics.write_end.get()));
+  UniqueFd preload;
+  if (job_.saved) {
+    preload = TRY(sealed_memfd("trivet-preload", preload_library(), kExecutableMemfd));
+  }
   const QemuPlan plan = plan_qemu(job_, {.qmp = qmp.theirs.get(),
                                          .agent = agent.theirs.get(),
                                          .console = console.theirs.get(),
                                          .share = share.connection.get(),
+                                         .preload = preload.get(),
                                          .network = network_.backends});
   state_number_ = plan.state_number;
   begun_ = EventLoop::Clock::now();
   qemu_ = TRY(start_child({.argv = plan.argv,
                            .inherited = plan.inherited,
+                           .env = plan.env,
                            .stderr_fd = diagnostics.write_end.get(),
                            .uid = job_.qemu_uid}));
   share_ = std::move(share.server);

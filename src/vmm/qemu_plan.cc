@@ -115,8 +115,10 @@ class Builder {
     }
   }
 
-  void state() {
-    if (job_.saved) plan_.state_number = give(job_.saved->state);
+  void state(int preload) {
+    if (!job_.saved) return;
+    plan_.state_number = give(job_.saved->state);
+    plan_.env = {fmt::format("LD_PRELOAD=/proc/self/fd/{}", give(preload))};
   }
 
   QemuPlan take() { return std::move(plan_); }
@@ -171,7 +173,7 @@ QemuPlan plan_qemu(const Job& job, const QemuEnds& ends) {
   builder.disks();
   builder.share(ends.share);
   builder.network(ends.network);
-  builder.state();
+  builder.state(ends.preload);
   return builder.take();
 }
 

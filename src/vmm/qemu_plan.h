@@ -25,13 +25,15 @@ struct QemuEnds {
   int qmp = -1;
   int agent = -1;
   int console = -1;
-  int share = -1;  // a connection to virtiofsd
+  int share = -1;    // a connection to virtiofsd
+  int preload = -1;  // preload_library(); used with `saved`
   std::vector<NetBackend> network;
 };
 
 struct QemuPlan {
   std::vector<std::string> argv;
   std::vector<InheritedFd> inherited;
+  std::vector<std::string> env;
   int state_number = -1;  // of the template's state, as QEMU has it
 };
 

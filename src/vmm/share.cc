@@ -45,6 +45,7 @@ Result<Share> start_share(const payload::microvm::Job& job, int stderr_fd) {
       .argv = {job.virtiofsd, fmt::format("--fd={}", kListenerNumber), "-f", "-o", "source=/share",
                "-o", "cache=auto", "-o", "xattr", "-o", "sandbox=chroot"},
       .inherited = {{.fd = ends.listener.get(), .number = kListenerNumber}},
+      .env = {},
       .stderr_fd = stderr_fd,
       .uid = std::nullopt};
   Child server = TRY(start_child(plan));

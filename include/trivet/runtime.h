@@ -130,7 +130,12 @@ struct RunOptions {
   std::string ipc_mode;  // "", "host", "private"
   std::string uts_mode;  // "", "host"
   std::string cgroup_parent;
-  std::string isolation;  // "" and "auto": by annotations, image and program; "native", "wasm"
+  // "" and "auto": by annotations, image and program; "native", "wasm", "microvm".
+  std::string isolation;
+  bool experimental = false;   // microvm: allowed though it is not yet ripe
+  std::string accelerator;     // microvm: "auto", "kvm", "tcg"; "": auto
+  bool no_template = false;    // microvm: boot, instead of restoring a machine that has booted
+  std::string disk_size;       // microvm: of the writable disk, "20g"; "": 10 GiB
   std::string invoke;     // Wasm: the exported function that is called instead of the start
   std::string fuel;       // Wasm: instructions it may execute, or "off"; "": 1,000,000,000
 
@@ -143,6 +148,8 @@ struct RunOptions {
 
   std::string pull = "missing";               // "missing", "always", "never"
   TransferOptions transfer;                   // of that pull
+  // Receives what is no failure: that a microVM is emulated in software.
+  std::function<void(const std::string&)> on_warning;
   std::string detach_keys = "ctrl-p,ctrl-q";  // in the foreground, with a terminal
 };
 

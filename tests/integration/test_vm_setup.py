@@ -199,7 +199,8 @@ def image_disk(trivet, busybox_layout):
 def test_the_disk_of_an_image_goes_with_the_image(trivet, image_disk):
     trivet.run("image", "prune", "-f")
     assert image_disk.exists()
-    trivet.run("rmi", "vm-image")
+    image = trivet.run("image", "inspect", "vm-image").json()[0]["Id"]
+    trivet.run("rmi", image)
     assert list(image_disk.parent.iterdir()) == []
 
 

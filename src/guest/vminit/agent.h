@@ -1,0 +1,83 @@
+// The agent: what the host asks for, carried out. One thread, one loop.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "container/container.h"
+#include "guest/messages.h"
+#include "guest/protocol.h"
+#include "guest/vminit/loop.h"
+#include "guest/vminit/port.h"
+#include "guest/vminit/session.h"
+
+namespace trivet::guest {
+
+class Agent {
+ public:
+  Agent(Loop loop, Port port) : loop_(std::move(loop)), port_(std::move(port)) {}
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+  ~Agent() = default;
+
+  // Says kReady and serves; comes back only with what can't be gone on with.
+  Error serve();
+
+ private:
+  enum class Kind { kProgram, kCopyIn, kCopyOut };
+  // What is open besides the answers that are given at once.
+  struct Conversation {
+    Kind kind = Kind::kProgram;
+    std::unique_ptr<Session> session;
+    UniqueFd report;  // of a copy: where its process writes why it failed
+  };
+
+  Result<> run();
+  Result<> watch_children();
+  Result<> watch_port();
+  Result<> serve_port(uint32_t events);
+  Result<> read_port();
+  Result<> after_turn();  // writes, and adjusts what is waited for
+  void look_for_host();
+
+  Result<> handle(const Frame& frame);
+  Result<> handle_stream(const Frame& frame);
+  void answer(uint32_t session, const Result<>& done);
+  void answer(uint32_t session, const Result<std::string>& done);
+  void send_failure(uint32_t session, const Error& error);
+  [[nodiscard]] Session* find(uint32_t id);
+  Result<> check_new(uint32_t id) const;
+  Session& add_session(uint32_t id, Kind kind);
+
+  Result<> create(std::string_view payload);
+  Result<> create_container(const CreateRequest& request);
+  Result<> start();
+  Result<> exec(uint32_t id, std::string_view payload);
+  Result<> exec_process(Session& session, const ExecRequest& request);
+  Result<> copy(uint32_t id, Kind kind, std::string_view payload);
+  Result<std::string> request(const Request& message);
+  void shut_down(uint32_t id);
+  void signal(uint32_t id, int number);
+  void reap_children();
+  void finish(Session& session);
+  void finish_copy(const Conversation& conversation, uint32_t id);
+
+  Loop loop_;
+  Port port_;
+  UniqueFd signals_;
+  std::optional<Error> failure_;  // found by a handler
+  uint32_t port_events_ = 0;
+  bool congested_ = false;
+  bool host_is_gone_ = false;
+  int absences_ = 0;  // how often it was missed in a row
+
+  bool create_was_tried_ = false;
+  std::optional<container::Container> container_;
+  std::map<uint32_t, Conversation> conversations_;
+};
+
+}  // namespace trivet::guest

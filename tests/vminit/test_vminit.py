@@ -1,0 +1,330 @@
+"""trivet-vminit in a virtual machine, driven through the agent protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+import pytest
+
+from agent import WINDOW, Failed
+
+CAPABILITIES = ["CAP_CHOWN", "CAP_KILL", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN"]
+
+
+def config(*args: str, terminal: bool = False, **process) -> dict:
+    return {
+        "ociVersion": "1.0.2",
+        "process": {"args": list(args), "cwd": "/", "env": ["PATH=/bin"], "terminal": terminal,
+                    "user": {"uid": 0, "gid": 0},
+                    "capabilities": {name: CAPABILITIES for name in ("bounding", "effective", "permitted")},
+                    **process},
+        "root": {"path": "/run/trivet/share"},
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"]},
+            {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+             "options": ["newinstance", "ptmxmode=0666", "mode=0620"]},
+            {"destination": "/etc/resolv.conf", "type": "bind", "source": "/run/trivet/files/resolv.conf",
+             "options": ["bind", "ro"]}],
+        "linux": {"namespaces": [{"type": name} for name in ("pid", "mount", "ipc", "uts", "cgroup")],
+                  "resources": {"memory": {"limit": 64 << 20}, "pids": {"limit": 64}}},
+    }
+
+
+RESOLV = {"name": "resolv.conf", "mode": 0o644, "content": b"nameserver 10.0.2.3\n"}
+
+
+def create(machine, *args: str, **options):
+    document = config(*args, **options.pop("process", {}))
+    options.setdefault("files", [dict(RESOLV)])
+    return machine.agent.create(config=document, lower_device="vda", scratch_device="vdb", **options)
+
+
+def run(machine, *args: str, **options):
+    session = create(machine, *args, **options)
+    session.send("S")
+    session.wait_done()
+    return session
+
+
+@pytest.fixture(scope="module")
+def machine(boot):
+    """A machine whose container sleeps: the tests enter it."""
+    machine = boot()
+    run(machine, "sh", "-c", "echo up; exec sleep 1000", hostname="box").wait_output(b"up")
+    return machine
+
+
+def output(machine, command: str, **process) -> str:
+    session = machine.agent.exec("sh", "-c", command, **process)
+    assert session.wait_exit() == 0, session.stderr
+    return session.stdout.decode()
+
+
+def test_a_program_runs_and_its_exit_code_comes_back(boot):
+    machine = boot()
+    session = run(machine, "sh", "-c", "echo out; echo err >&2; cat; exit 7")
+    session.write(b"typed")
+    session.end_input()
+    assert session.wait_exit() == 7
+    assert (session.stdout, session.stderr) == (b"out\ntyped", b"err\n")
+    assert session.exit == (7, False)
+    assert machine.agent.request("shutdown") == {}
+    assert machine.wait_off() == 0
+    # Everything was written back: the image is clean without its journal's being replayed.
+    state = subprocess.run(["dumpe2fs", "-h", machine.scratch], capture_output=True, text=True, check=True)
+    assert "needs_recovery" not in state.stdout
+
+
+def test_a_missing_program_is_command_not_found(boot):
+    machine = boot()
+    with pytest.raises(Failed) as error:
+        create(machine, "/nowhere")
+    assert error.value.code == "command-not-found"
+    assert "/nowhere" in str(error.value)
+    assert machine.agent.request("shutdown") == {}
+    assert machine.wait_off() == 0
+
+
+def test_a_terminal(boot):
+    machine = boot()
+    session = create(machine, "sh", "-c", "stty size; cat", process={"terminal": True})
+    session.resize(40, 123)
+    session.send("S")
+    session.wait_done()
+    session.wait_output(b"40 123\r\n")
+    session.write(b"hello\n")
+    session.wait_output(b"hello\r\nhello\r\n")
+    session.write(b"\x04")
+    assert session.wait_exit() == 0
+    assert session.stderr == b""
+
+
+def test_one_that_takes_too_much_memory_is_killed(boot):
+    machine = boot()
+    session = run(machine, "sh", "-c", "exec tail -c 200m /dev/zero")
+    assert session.wait_exit(60) == 137
+    assert session.exit == (137, True)
+
+
+def test_what_exec_sees(machine):
+    assert output(machine, "hostname") == "box\n"
+    assert output(machine, "cat /etc/resolv.conf") == "nameserver 10.0.2.3\n"
+    assert output(machine, "echo $HOME; id -u", user={"uid": 1000, "gid": 1000}) == "/home/user\n1000\n"
+    assert output(machine, "stat -c %a /") == "751\n"
+    assert "sleep 1000" in output(machine, "ps")
+
+
+def test_the_clock_is_the_hosts(machine):
+    assert abs(int(output(machine, "date +%s")) - time.time()) < 5
+    assert machine.agent.request("set-time", unix_ns=2_000_000_000 * 10**9) == {}
+    assert 0 <= int(output(machine, "date +%s")) - 2_000_000_000 < 30
+    machine.agent.wake()  # again and again
+    assert abs(int(output(machine, "date +%s")) - time.time()) < 5
+
+
+def test_exec_errors(machine):
+    with pytest.raises(Failed) as error:
+        machine.agent.exec("nothing-of-that-name")
+    assert error.value.code == "command-not-found"
+    with pytest.raises(Failed) as error:
+        machine.agent.exec("/etc/passwd")
+    assert error.value.code == "command-not-executable"
+
+
+def test_an_exec_has_its_own_exit_code_and_signals(machine):
+    assert machine.agent.exec("sh", "-c", "exit 42").wait_exit() == 42
+    session = machine.agent.exec("sleep", "100")
+    session.signal(signal.SIGTERM)
+    assert session.wait_exit() == 143
+    session = machine.agent.exec("sh", "-c", "trap 'echo got; exit 5' USR1; echo on; sleep 100 & wait")
+    session.wait_output(b"on")
+    session.signal(signal.SIGUSR1)
+    assert session.wait_exit() == 5
+    assert b"got" in session.stdout
+
+
+def test_an_abandoned_exec_ends(machine):
+    session = machine.agent.exec("sleep", "100")
+    session.send("q")
+    assert session.wait_exit() == 137
+
+
+def test_a_detached_exec_has_no_streams(machine):
+    session = machine.agent.exec("sh", "-c", "echo lost; cat; exit 3", detach=True)
+    assert session.wait_exit() == 3
+    assert session.stdout == b""
+
+
+def test_an_exec_with_a_terminal(machine):
+    session = machine.agent.exec("sh", "-c", "sleep 0.3; stty size; cat", terminal=True)
+    session.resize(11, 22)
+    session.wait_output(b"11 22\r\n")
+    session.write(b"\x03")
+    assert session.wait_exit() == 130
+
+
+def test_much_output_and_much_input(machine):
+    data = bytes(range(256)) * 8192  # 2 MiB, eight windows
+    session = machine.agent.exec("sh", "-c", "cat; echo end >&2")
+    session.write(data)
+    session.end_input()
+    assert session.wait_exit(60) == 0
+    assert hashlib.sha256(session.stdout).digest() == hashlib.sha256(data).digest()
+    assert session.stderr == b"end\n"
+
+
+def test_output_stops_at_the_window_and_everything_else_goes_on(machine):
+    session = machine.agent.exec("sh", "-c", "dd if=/dev/zero bs=64k count=16 2>/dev/null; echo done >&2")
+    session.auto_credit = False
+    machine.agent.wait(lambda: len(session.stdout) == WINDOW)
+    for _ in range(3):
+        assert machine.agent.request("ping") == {}
+    time.sleep(0.3)
+    machine.agent.request("ping")
+    assert len(session.stdout) == WINDOW
+    assert output(machine, "echo others") == "others\n"
+    session.auto_credit = True
+    session.credit("o", WINDOW)
+    assert session.wait_exit() == 0
+    assert len(session.stdout) == 1 << 20
+
+
+def test_input_that_nobody_reads_is_credited_in_the_end(machine):
+    session = machine.agent.exec("sleep", "1")
+    session.write(b"x" * WINDOW)
+    assert session.wait_exit() == 0
+    assert session.input_window == WINDOW
+
+
+def test_a_process_left_behind_does_not_keep_an_exec_open(machine):
+    begun = time.monotonic()
+    session = machine.agent.exec("sh", "-c", "sleep 30 & echo started")
+    assert session.wait_exit() == 0
+    assert session.stdout == b"started\n"
+    assert time.monotonic() - begun < 15
+
+
+def test_many_execs_at_once(machine):
+    sessions = [machine.agent.open("E", {"process": json.dumps(
+        {"args": ["sh", "-c", f"echo {number}; exit {number}"], "cwd": "/", "env": ["PATH=/bin"],
+         "user": {"uid": 0, "gid": 0}})}) for number in range(20)]
+    assert [session.wait_exit() for session in sessions] == list(range(20))
+    assert [session.stdout for session in sessions] == [f"{number}\n".encode() for number in range(20)]
+
+
+def test_statistics(machine):
+    stats = machine.agent.request("stats")
+    assert stats["pids"] >= 1 and stats["pids_limit"] == 64
+    assert stats["memory_limit"] == 64 << 20
+    assert 0 < stats["memory_usage"] < 64 << 20
+    assert 100 << 20 < stats["memory_total"] < 256 << 20
+    assert stats["cpu_usage_ns"] > 0
+
+
+def test_processes(machine):
+    session = machine.agent.exec("sleep", "77", user={"uid": 1000, "gid": 1000})
+    rows = machine.agent.request("processes")["processes"]
+    assert {(row["uid"], row["command"]) for row in rows} >= {(0, "sleep 1000"), (1000, "sleep 77")}
+    session.signal(signal.SIGKILL)
+    assert session.wait_exit() == 137
+
+
+def test_a_frozen_container_stands_still(machine):
+    session = machine.agent.exec("sh", "-c", "while :; do echo x; sleep 0.05; done")
+    session.wait_output(b"x\nx\n")
+    machine.agent.request("freeze")
+    machine.agent.request("ping")
+    before = len(session.stdout)
+    time.sleep(0.5)
+    machine.agent.request("ping")
+    assert len(session.stdout) == before
+    with pytest.raises(Failed) as error:
+        machine.agent.exec("true")
+    assert error.value.code == "wrong-state"
+    machine.agent.request("thaw")
+    machine.agent.wait(lambda: len(session.stdout) > before)
+    session.signal(signal.SIGKILL)
+    assert session.wait_exit() == 137
+
+
+def test_limits_are_changed(machine):
+    machine.agent.request("update", resources=json.dumps({"pids": {"limit": 33},
+                                                          "memory": {"limit": 80 << 20}}))
+    stats = machine.agent.request("stats")
+    assert (stats["pids_limit"], stats["memory_limit"]) == (33, 80 << 20)
+
+
+def test_unknown_operations_are_refused(machine):
+    with pytest.raises(Failed) as error:
+        machine.agent.request("dance")
+    assert error.value.code == "unsupported"
+
+
+def test_orphans_are_reaped(boot):
+    machine = boot()
+    document = config("sh", "-c", "(sleep 0.1 &); sleep 1; ps -o pid,stat,comm")
+    document["linux"]["namespaces"] = [{"type": name} for name in ("mount", "ipc", "uts")]
+    session = machine.agent.create(config=document, lower_device="vda", scratch_device="vdb",
+                                   files=[dict(RESOLV)])
+    session.send("S")
+    session.wait_done()
+    assert session.wait_exit() == 0
+    assert b"init" in session.stdout and b" Z " not in session.stdout
+
+
+def test_a_signal_ends_the_container_and_all_in_it(boot):
+    machine = boot()
+    session = run(machine, "sh", "-c", "trap 'exit 9' TERM; echo on; sleep 100 & wait")
+    session.wait_output(b"on")
+    inner = machine.agent.exec("sleep", "100")
+    session.signal(signal.SIGTERM)
+    assert session.wait_exit() == 9
+    assert inner.wait_exit() == 137
+    with pytest.raises(Failed) as error:
+        machine.agent.exec("true")
+    assert error.value.code == "wrong-state"
+
+
+def test_the_network(boot):
+    ours, theirs = socket.socketpair()
+    machine = boot(network=["-netdev", f"stream,id=n0,server=off,addr.type=fd,addr.str={theirs.fileno()}",
+                            "-device", "virtio-net-device,netdev=n0,mac=52:54:00:00:00:01"],
+                   pass_fds=[theirs.fileno()])
+    run(machine, "sleep", "100", interfaces=[
+        {"mac": "52:54:00:12:34:56", "name": "net7", "mtu": 9000, "addresses": ["10.0.2.15/24", "fd00::15/64"],
+         "routes": [{"destination": "0.0.0.0/0", "gateway": "10.0.2.2"},
+                    {"destination": "192.0.2.0/24"},
+                    {"destination": "198.51.100.0/24", "gateway": "203.0.113.1"}]}])
+    # The gateway is asked for at once: whoever has the other end learns who the guest is.
+    ours.settimeout(10)
+    while True:
+        size = struct.unpack(">I", ours.recv(4, socket.MSG_WAITALL))[0]
+        packet = ours.recv(size, socket.MSG_WAITALL)
+        if packet[12:14] == b"\x08\x06":
+            break
+    assert packet[6:12] == bytes.fromhex("525400123456")
+    assert packet[38:42] == socket.inet_aton("10.0.2.2")
+    shown = output(machine, "ip addr show net7; ip route; ip -6 addr")
+    for text in ("52:54:00:12:34:56", "mtu 9000", "10.0.2.15/24", "fd00::15/64", "default via 10.0.2.2",
+                 "192.0.2.0/24 dev net7", "198.51.100.0/24 via 203.0.113.1"):
+        assert text in shown
+
+
+def test_a_violation_of_the_protocol_powers_off(boot):
+    machine = boot()
+    machine.agent.send("S", 77)
+    assert machine.wait_off() == 0
+
+
+def test_without_a_host_it_powers_off(boot):
+    machine = boot()
+    machine.agent.port.shutdown(socket.SHUT_RDWR)
+    machine.agent.port.close()
+    assert machine.wait_off(40) == 0

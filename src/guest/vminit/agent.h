@@ -59,6 +59,7 @@ class Agent {
   Result<> exec(uint32_t id, std::string_view payload);
   Result<> exec_process(Session& session, const ExecRequest& request);
   Result<> copy(uint32_t id, Kind kind, std::string_view payload);
+  Result<> begin_copy(Session& session, Kind kind, const CopyRequest& request);
   Result<std::string> request(const Request& message);
   void shut_down(uint32_t id);
   void signal(uint32_t id, int number);

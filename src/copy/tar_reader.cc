@@ -32,12 +32,13 @@ bool parse_whole(std::string_view text, T& value, int base) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
+// A field that says nothing is zero.
 template <size_t size>
 Result<uint64_t> number_of(const std::array<char, size>& field) {
   std::string_view text = text_of(field);
   while (text.ends_with(' ')) text.remove_suffix(1);
   uint64_t value = 0;
-  if (!parse_whole(text, value, 8)) return corrupt("a header has a field that is no number");
+  if (!text.empty() && !parse_whole(text, value, 8)) return corrupt("a header has a field that is no number");
   return value;
 }
 

@@ -110,7 +110,9 @@ class Session:
     def write(self, data: bytes):
         """Input, as fast as the guest takes it."""
         while data:
-            self.agent.wait(lambda: self.input_window > 0 or self.exit is not None)
+            self.agent.wait(lambda: self.input_window > 0 or self.exit is not None or self.error)
+            if self.error:
+                return
             count = min(len(data), self.input_window, 65536)
             self.send("i", data[:count])
             self.input_window -= count

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import signal
 import socket
 import struct
 import subprocess
+import tarfile
 import time
 
 import pytest
@@ -277,6 +279,96 @@ def test_orphans_are_reaped(boot):
     session.wait_done()
     assert session.wait_exit() == 0
     assert b"init" in session.stdout and b" Z " not in session.stdout
+
+
+def tar_of(*members: tuple[str, bytes | None], **attributes) -> bytes:
+    """A pax stream: files, and directories where there is no content."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
+            info.mode = 0o750
+            info.mtime = 1_600_000_000
+            info.size = len(content or b"")
+            for key, value in attributes.items():
+                setattr(info, key, value)
+            tar.addfile(info, io.BytesIO(content or b""))
+    return out.getvalue()
+
+
+def copy_in(machine, stream: bytes, path: str, source: str = ""):
+    session = machine.agent.open("I", {"path": path, "source": source})
+    session.write(stream)
+    if not session.error:
+        session.end_input()
+    session.wait_done()
+
+
+def copy_out(machine, path: str) -> tarfile.TarFile:
+    session = machine.agent.open("U", {"path": path})
+    assert session.wait_exit() == 0
+    return tarfile.open(fileobj=io.BytesIO(session.stdout))
+
+
+def test_copy_out(machine):
+    tar = copy_out(machine, "/etc/deep")
+    assert tar.getnames() == ["deep", "deep/er", "deep/er/file", "deep/link"]
+    assert tar.extractfile("deep/er/file").read() == b"deep\n"
+    assert tar.getmember("deep/link").linkname == "er/file"
+    assert copy_out(machine, "/etc/deep/.").getnames()[:2] == [".", "./er"]
+    assert b"Linux" in copy_out(machine, "/proc/version").extractfile("version").read()
+    output(machine, "dd if=/dev/zero of=/tmp/large bs=64k count=48 2>/dev/null")
+    assert copy_out(machine, "/tmp/large").getmember("large").size == 3 << 20
+    with pytest.raises(Failed) as error:
+        copy_out(machine, "/nowhere")
+    assert error.value.code == "not-found"
+
+
+def test_copy_in(machine):
+    tree = tar_of(("tree", None), ("tree/file", b"content"), uid=1000, gid=1000)
+    copy_in(machine, tree, "/tmp", "/home/me/tree")
+    assert output(machine, "cat /tmp/tree/file; stat -c '%u %a %Y' /tmp/tree/file /tmp/tree") == \
+        "content0 750 1600000000\n0 750 1600000000\n"
+    copy_in(machine, tree, "/tmp/renamed", "/home/me/tree")
+    copy_in(machine, tree, "/tmp/renamed", "/home/me/tree/.")
+    assert output(machine, "ls /tmp/renamed") == "file\n"
+    large = bytes(range(256)) * 4096
+    copy_in(machine, tar_of(("large", large)), "/tmp", "large")
+    assert output(machine, "sha256sum < /tmp/large").split()[0] == hashlib.sha256(large).hexdigest()
+
+
+def test_copy_in_of_a_tar_stream_keeps_owners(machine):
+    output(machine, "mkdir -p /tmp/real; ln -s real /tmp/way")
+    copy_in(machine, tar_of(("way/file", b"x"), uid=1000, gid=1001), "/tmp")
+    assert output(machine, "stat -c '%u %g' /tmp/real/file") == "1000 1001\n"
+
+
+def test_copy_in_stays_in_the_container(machine):
+    output(machine, "ln -s /../../../../etc /tmp/up")
+    copy_in(machine, tar_of(("new", b"inside")), "/tmp/up", "new")
+    assert output(machine, "cat /etc/new") == "inside"
+
+
+def test_copies_that_fail_say_why(machine):
+    with pytest.raises(Failed) as error:
+        copy_in(machine, tar_of(("a", b"x" * 2_000_000)), "/nowhere/b", "a")
+    assert error.value.code == "not-found" and "/nowhere" in str(error.value)
+    with pytest.raises(Failed) as error:
+        copy_in(machine, b"no tar at all" * 100, "/tmp", "a")
+    assert error.value.code == "corrupt"
+    session = machine.agent.open("I", {"path": "/tmp", "source": "a"})
+    session.send("q")
+    with pytest.raises(Failed) as error:
+        session.wait_done()
+    assert error.value.code == "canceled"
+
+
+def test_a_mount_point_is_overwritten(machine):
+    output(machine, "mkdir /tmp/m; touch /tmp/m/file /tmp/other; mount --bind /tmp/other /tmp/m/file",
+           capabilities={name: CAPABILITIES for name in ("bounding", "effective", "permitted")})
+    copy_in(machine, tar_of(("file", b"over")), "/tmp/m", "file")
+    assert output(machine, "cat /tmp/other") == "over"
 
 
 def test_a_signal_ends_the_container_and_all_in_it(boot):

@@ -1,5 +1,6 @@
 // The agent's part that copies files: a process of its own for each copy, since it may take long.
-#include <csignal>
+#include <fcntl.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -42,17 +43,21 @@ struct CopyDescriptors {
   int data = -1;
   int report = -1;
   int root = -1;
+  int mounts = -1;  // the container's mount namespace
 };
 
-// In the child. Nothing else of the agent's stays open: the streams of other sessions would not
-// end.
+// In the child. It joins the container's mounts: from outside, replacing a file that is a mount
+// point in there (/etc/hosts) would take the mount away. Nothing else of the agent's stays open:
+// the streams of other sessions would not end.
 [[noreturn]] void run_copy(const CopyDescriptors& fds, const CopyRequest& request, bool in) {
+  const bool joined = ::setns(fds.mounts, CLONE_NEWNS) == 0;
   (void)::dup2(fds.data, kData);
   (void)::dup2(fds.report, kReport);
   (void)::dup2(fds.root, kRoot);
   (void)::syscall(SYS_close_range, kRoot + 1, ~0U, 0);
   const copy::Side side{.root = UniqueFd(kRoot), .path = request.path, .label = request.path};
-  const Result<> done = in ? copy_in(side, request.source) : copy_out(side);
+  Result<> done = std::unexpected(Error(ErrorCode::kSystem, "can't join the container's mounts"));
+  if (joined) done = in ? copy_in(side, request.source) : copy_out(side);
   if (!done) {
     const std::string text = print_error(done.error());
     (void)!::write(kReport, text.data(), text.size());
@@ -85,8 +90,9 @@ Result<> Agent::begin_copy(Session& session, Kind kind, const CopyRequest& reque
   if (!container_ || container_->status() == container::Status::kStopped) {
     return fail(ErrorCode::kWrongState, "container not running");
   }
-  const UniqueFd root =
-      TRY(open_file(fmt::format("/proc/{}/root", container_->init().pid), O_PATH | O_DIRECTORY));
+  const pid_t init = container_->init().pid;
+  const UniqueFd root = TRY(open_file(fmt::format("/proc/{}/root", init), O_PATH | O_DIRECTORY));
+  const UniqueFd mounts = TRY(open_file(fmt::format("/proc/{}/ns/mnt", init), O_RDONLY));
   ProgramPipes pipes = TRY(make_program_pipes());
   Pipe report = TRY(make_pipe());
   const bool in = kind == Kind::kCopyIn;
@@ -95,7 +101,8 @@ Result<> Agent::begin_copy(Session& session, Kind kind, const CopyRequest& reque
   if (pid == 0) {
     run_copy({.data = in ? pipes.in.get() : pipes.out.get(),
               .report = report.write_end.get(),
-              .root = root.get()},
+              .root = root.get(),
+              .mounts = mounts.get()},
              request, in);
   }
   StreamEnds ends;

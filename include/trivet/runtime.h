@@ -130,7 +130,12 @@ struct RunOptions {
   std::string ipc_mode;  // "", "host", "private"
   std::string uts_mode;  // "", "host"
   std::string cgroup_parent;
-  std::string isolation;  // "" and "auto": by annotations, image and program; "native", "wasm"
+  // "" and "auto": by annotations, image and program; "native", "wasm", "microvm".
+  std::string isolation;
+  bool experimental = false;   // microvm: allowed though it is not yet ripe
+  std::string accelerator;     // microvm: "auto", "kvm", "tcg"; "": auto
+  bool no_template = false;    // microvm: boot, instead of restoring a machine that has booted
+  std::string disk_size;       // microvm: of the writable disk, "20g"; "": 10 GiB
   std::string invoke;     // Wasm: the exported function that is called instead of the start
   std::string fuel;       // Wasm: instructions it may execute, or "off"; "": 1,000,000,000
 
@@ -143,6 +148,8 @@ struct RunOptions {
 
   std::string pull = "missing";               // "missing", "always", "never"
   TransferOptions transfer;                   // of that pull
+  // Receives what is no failure: that a microVM is emulated in software.
+  std::function<void(const std::string&)> on_warning;
   std::string detach_keys = "ctrl-p,ctrl-q";  // in the foreground, with a terminal
 };
 
@@ -266,6 +273,34 @@ struct VolumeInfo {
   std::vector<std::string> used_by;  // container names
 };
 
+// Where the kernel of microVMs comes from; by default Debian's for virtual machines, unless there is
+// a kernel already.
+struct VmSetupOptions {
+  std::string kernel;   // a package, or the path of a vmlinux, a bzImage or a package's file
+  std::string modules;  // with a kernel's file: the directory of its modules
+  std::string from;     // a directory that another setup made
+  bool from_source = false;
+  std::function<void(const std::string&)> progress;  // receives what is being done
+};
+
+struct VmKernelInfo {
+  std::string id;       // the first digits of its digest
+  std::string release;  // `uname -r`
+  std::string source;   // "linux-image-…_VERSION", a path
+  std::string digest;   // "sha256:…"
+  std::string directory;
+  bool acpi = true;      // it finds its devices through ACPI
+  bool current = false;  // microVMs get this one
+  uint64_t size = 0;     // bytes, with its modules
+  std::vector<std::string> modules;
+};
+
+struct VmSetup {
+  VmKernelInfo kernel;
+  bool was_there = false;
+  std::string initramfs;  // its path; empty when trivet-vminit is not installed
+};
+
 struct RuntimeOptions {
   std::string data_dir;   // empty: TRIVET_DATA_DIR, /var/lib/trivet or ~/.local/share/trivet
   std::string state_dir;  // empty: TRIVET_STATE_DIR, /run/trivet or $XDG_RUNTIME_DIR/trivet
@@ -347,6 +382,13 @@ class Runtime {
   Result<std::string> create_volume(const std::string& name);
   Result<> remove_volume(const std::string& name, bool force);
   Result<PruneResult> prune_volumes();
+
+  // --- microVMs: what they are made of on this host
+  Result<VmSetup> setup_vm(const VmSetupOptions& options);
+  Result<std::vector<VmKernelInfo>> vm_kernels();  // the current one first
+  // By id, unique prefix of it, or release.
+  Result<> remove_vm_kernel(std::string_view name);
+  Result<std::string> vm_info();  // JSON
 
   // --- the host: versions, directories, cgroups, kernel features, counts, as JSON
   Result<std::string> info();

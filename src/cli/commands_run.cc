@@ -39,16 +39,17 @@ std::string subject(const RunOptions& options) {
   return options.image.empty() ? options.rootfs : options.image;
 }
 
-void show_pull_progress(const RunFlags& flags, RunOptions& options) {
+void show_progress(const Session& session, const RunFlags& flags, RunOptions& options) {
   if (flags.quiet) return;
   options.transfer.progress = lazy_progress(options.image);
+  options.on_warning = [&session](const std::string& text) { session.warn(text); };
 }
 
 Result<int> run(Session& session, const RunFlags& flags,
                 const std::vector<std::string>& arguments) {
   RunOptions options = TRY(finish_run_options(flags, arguments));
   if (!options.detach) TRY(check_terminal(options.terminal, options.interactive));
-  show_pull_progress(flags, options);
+  show_progress(session, flags, options);
   Runtime* runtime = TRY(session.runtime());
   auto result = runtime->run(options);
   if (!result) {
@@ -65,7 +66,7 @@ Result<int> run(Session& session, const RunFlags& flags,
 Result<int> create(Session& session, const RunFlags& flags,
                    const std::vector<std::string>& arguments) {
   RunOptions options = TRY(finish_run_options(flags, arguments));
-  show_pull_progress(flags, options);
+  show_progress(session, flags, options);
   Runtime* runtime = TRY(session.runtime());
   auto id = runtime->create(options);
   if (!id) return std::unexpected(cannot("create", subject(options), std::move(id.error())));

@@ -67,9 +67,19 @@ void declare_container(Command& command, RunFlags& flags) {
       .defaults_to("10s");
   command
       .value("--isolation", "BACKEND", run.isolation,
-             "What isolates it: native, wasm, or auto: what the image is made for")
+             "What isolates it: native, microvm, wasm, or auto: what the image is made for")
       .defaults_to("auto")
-      .one_of({"auto", "native", "wasm"});
+      .one_of({"auto", "native", "microvm", "wasm"});
+  command.flag("--experimental", run.experimental, "Allow microvm, which is not yet ripe");
+  command
+      .value("--accel", "NAME", run.accelerator,
+             "microvm: run on the processor (kvm) or emulated in software (tcg)")
+      .defaults_to("auto")
+      .one_of({"auto", "kvm", "tcg"});
+  command.flag("--no-template", run.no_template,
+               "microvm: boot, instead of restoring a machine that has booted");
+  command.value("--disk", "SIZE", run.disk_size, "microvm: size of its writable disk")
+      .defaults_to("10g");
   command.value("--fuel", "N", run.fuel, "WebAssembly: end it after N instructions; off: never")
       .defaults_to("1000000000");
   command.value("--invoke", "FUNCTION", run.invoke,

@@ -64,6 +64,10 @@ void Session::report(const Error& error) const {
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
+void Session::warn(std::string_view text) const {
+  if (!errors_as_json()) status(fmt::format("trivet: warning: {}", text));
+}
+
 void Session::remark(std::string_view text) const {
   if (!errors_as_json()) status(fmt::format("note: {}", text));
 }

@@ -34,6 +34,8 @@ class Session {
 
   // One error on stderr in the chosen format.
   void report(const Error& error) const;
+  // What is no failure but should be known, on stderr.
+  void warn(std::string_view text) const;
   // A remark on stderr that is no error. Left out with JSON errors.
   void remark(std::string_view text) const;
 

@@ -162,6 +162,12 @@ Result<oci::Spec> Container::load_spec() const {
   return oci::parse_spec(text);
 }
 
+Result<oci::Spec> Container::load_shell() const {
+  if (!record_.own_shell) return load_spec();
+  const std::string text = TRY(read_file(state_directory_ + "/shell.json"));
+  return oci::parse_spec(text);
+}
+
 Status Container::status() const {
   if (!is_alive(record_.init)) {
     return record_.init.pid == 0 ? Status::kCreating : Status::kStopped;
@@ -198,7 +204,7 @@ Result<> Container::start(Timing* timing) {
   }
   oci::Spec spec;
   if (record_.has_hooks) {
-    spec = TRY(load_spec());
+    spec = TRY(load_shell());
     const UniqueFd pidfd = TRY(open_pidfd(record_.init));
     const std::string state =
         oci::print_state_line(as_seen_inside(make_state(record_, Status::kCreated)));
@@ -239,6 +245,9 @@ Result<> Container::follow_start(int conversation, Timing* timing) const {
       TRY(send_go(conversation));
     } else if (message->kind == stage::MessageKind::kStepDone) {
       if (timing != nullptr) timing->push_back(step_time(*message));
+    } else if (message->kind == stage::MessageKind::kPayloadFailed) {
+      ::unlink((state_directory_ + "/start.sock").c_str());
+      return std::unexpected(abandon_start(read_payload_failure(received)));
     } else {
       ::unlink((state_directory_ + "/start.sock").c_str());
       ProcessPlan process;

@@ -54,6 +54,17 @@ struct Program {
   UniqueFd file;                      // may be O_PATH
   std::vector<UniqueFd> descriptors;  // stay open in it, with the numbers they have here
   std::vector<std::string> env;       // added to the process's
+
+  // A program with a beginning of its own, which is part of create(): it is executed there, goes on
+  // with the conversation of container/stage/plan.h where the stage leaves it (kReady when it is
+  // created, then waits for start(), or kPayloadFailed), and has closed it when it is started. These
+  // are two of `descriptors`, in whose place it gets the conversation and, where other processes may
+  // start it, the listening start.sock.
+  struct Conversation {
+    int sync = -1;
+    int listener = -1;
+  };
+  std::optional<Conversation> conversation = std::nullopt;
 };
 
 struct CreateOptions {
@@ -138,8 +149,10 @@ class Container {
 
   [[nodiscard]] const std::string& id() const { return record_.id; }
   [[nodiscard]] const std::string& bundle() const { return record_.bundle; }
-  // As it was at creation; read from the state directory.
+  // As it was asked for at creation; read from the state directory.
   Result<oci::Spec> load_spec() const;
+  // What was given to create(): the same, unless the payload's shell is another (microVMs).
+  Result<oci::Spec> load_shell() const;
   [[nodiscard]] const ProcessId& init() const { return record_.init; }
   [[nodiscard]] Timestamp created() const { return record_.created; }
   // Null when cgroups are disabled.
@@ -191,6 +204,7 @@ class Container {
     std::map<std::string, std::string> annotations;
     bool has_hooks = false;
     bool has_process = true;                  // otherwise it can't be started
+    bool own_shell = false;  // what it runs in is not what config.json says: see load_shell()
     std::vector<std::string> resctrl_groups;  // made for it
     uint64_t root_mount = 0;  // of the root in our own mount namespace; 0: it has one of its own
   };

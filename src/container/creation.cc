@@ -123,6 +123,12 @@ Result<std::string> Creation::dry_run() {
   return print_plan(namespaces_, root_, process_);
 }
 
+Result<> Creation::make_file(const char* name, std::string_view content) const {
+  const UniqueFd fd =
+      TRY(open_file(fmt::format("{}/{}", directory_, name), O_WRONLY | O_CREAT | O_EXCL, 0600));
+  return write_all(fd.get(), content, name);
+}
+
 Result<> Creation::claim() {
   directory_ = TRY(claim_directory(options_.state_root, options_.id, options_.max_containers));
   rollback_.add([this] { return remove_tree(AT_FDCWD, directory_); });
@@ -136,9 +142,9 @@ Result<> Creation::claim() {
   record_.cgroup_driver = options_.cgroup_driver;
   const std::string config =
       options_.config_json.empty() ? oci::print_spec(spec_) : std::string(options_.config_json);
-  const UniqueFd fd =
-      TRY(open_file(directory_ + "/config.json", O_WRONLY | O_CREAT | O_EXCL, 0600));
-  return write_all(fd.get(), config, "config.json");
+  record_.own_shell = options_.program != nullptr && options_.program->conversation.has_value();
+  if (record_.own_shell) TRY(make_file("shell.json", oci::print_spec(spec_)));
+  return make_file("config.json", config);
 }
 
 // An ordinary user whom no cgroup was delegated to: as long as no limit is asked for, nothing is
@@ -237,6 +243,16 @@ Result<> Creation::mount_root_here() {
   return {};
 }
 
+// Into the places that the program has for it.
+Result<> Creation::hand_over_conversation(int sync, int listener) {
+  if (options_.program == nullptr || !options_.program->conversation) return {};
+  const Program::Conversation& places = *options_.program->conversation;
+  if (dup3(sync, places.sync, O_CLOEXEC) < 0) return fail_errno("dup3");
+  if (listener < 0 || places.listener < 0) return {};
+  if (dup3(listener, places.listener, O_CLOEXEC) < 0) return fail_errno("dup3");
+  return {};
+}
+
 Result<> Creation::launch() {
   sync_ = TRY(make_sync_pair());
   UniqueFd listener;
@@ -245,6 +261,7 @@ Result<> Creation::launch() {
   }
   StageFds fds{.sync = sync_.child.get(), .listener = listener.get(), .stdio = options_.stdio};
   fds.root = mounted_root_.get();
+  TRY(hand_over_conversation(sync_.child.get(), listener.get()));
   std::vector<int> inherit{sync_.child.get(), listener.get(), mounted_root_.get()};
   add_program_descriptors(process_, fds.stdio, inherit);
   TRY(open_mount_sources(inherit));
@@ -299,6 +316,10 @@ Result<> Creation::launch() {
   init_ = TRY(launch_stage(encode(stage_plan_, fds), inherit, launch_options));
   rollback_.add([this] { return kill_and_reap(init_.pidfd.get()); });
   sync_.child.reset();
+  // Else we would never see the end of the conversation.
+  if (options_.program != nullptr) {
+    TRY(hand_over_conversation(options_.program->file.get(), options_.program->file.get()));
+  }
   mount_sources_.clear();
   return {};
 }
@@ -409,8 +430,9 @@ Result<> Creation::handle(const stage::Message& message, UniqueFd received) {
       TRY(restrict_devices());
       return run_create_hooks();
     case stage::MessageKind::kReady:
-      ready_ = true;
-      return restrict_devices();
+      return note_ready();
+    case stage::MessageKind::kPayloadFailed:
+      return std::unexpected(read_payload_failure(received));
     case stage::MessageKind::kStepDone:
       options_.timing->push_back(step_time(message));
       return {};
@@ -420,6 +442,17 @@ Result<> Creation::handle(const stage::Message& message, UniqueFd received) {
       break;
   }
   return fail(ErrorCode::kCorrupt, "the container's init sent an unknown message");
+}
+
+// The stage is ready, or behind it the program that it was made for.
+Result<> Creation::note_ready() {
+  TRY(restrict_devices());
+  if (options_.program == nullptr || !options_.program->conversation || program_begun_) {
+    ready_ = true;
+    return {};
+  }
+  program_begun_ = true;
+  return send_go(sync_.parent.get());
 }
 
 Result<> send_console(const std::string& socket_path, int master_fd) {

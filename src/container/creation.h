@@ -34,6 +34,7 @@ class Creation {
 
   Result<> check();
   Result<> claim();
+  Result<> make_file(const char* name, std::string_view content) const;
   [[nodiscard]] bool can_do_without_cgroup(const Error& error) const;
   Result<> make_cgroup();
   Result<> make_plans();
@@ -49,6 +50,8 @@ class Creation {
   Result<> restrict_devices();
   Result<> set_up_network();
   Result<> handle(const stage::Message& message, UniqueFd received);
+  Result<> hand_over_conversation(int sync, int listener);
+  Result<> note_ready();
   Result<> run_create_hooks();
   Result<> deliver_console(UniqueFd master);
   Result<> publish();  // state and pid file
@@ -79,6 +82,7 @@ class Creation {
   StageProcess init_;
   UniqueFd console_;
   bool ready_ = false;
+  bool program_begun_ = false;  // one with a beginning of its own: see Program::Conversation
   bool devices_restricted_ = false;
   bool hooks_begun_ = false;
 };

@@ -92,7 +92,7 @@ Result<Started> Container::exec(const ExecOptions& options) const {
                 status_name(now));
   }
   const UniqueFd init = TRY(open_pidfd(record_.init));
-  const oci::Spec spec = TRY(load_spec());
+  const oci::Spec spec = TRY(load_shell());
   ProcessPlan process = TRY(plan_exec(options, spec, options.seccomp_cache));
   const auto root_fd = open_file(fmt::format("/proc/{}/root", record_.init.pid), O_PATH);
   if (root_fd) add_home(root_fd->get(), process.uid, process.env);

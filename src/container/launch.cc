@@ -12,33 +12,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/error_json.h"
 #include "base/fd_passing.h"
 #include "base/fs.h"
+#include "base/memfd.h"
 #include "container/stage_program.h"
 #include <linux/sched.h>
 
 namespace trivet::container {
 
 namespace {
-
-#ifndef MFD_EXEC
-constexpr unsigned MFD_EXEC = 0x10;  // NOLINT(readability-identifier-naming): since 6.3
-#endif
-
-// A descriptor with `content` that nobody can change any more.
-Result<UniqueFd> sealed_memfd(const char* name, std::string_view content, unsigned flags) {
-  int raw = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
-  // Kernels before 6.3 don't know MFD_EXEC and make every memfd executable.
-  if (raw < 0 && errno == EINVAL && flags != 0)
-    raw = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (raw < 0) return fail_errno("memfd_create \"{}\"", name);
-  UniqueFd fd(raw);
-  TRY(write_all(fd.get(), content, name));
-  if (fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
-    return fail_errno("seal \"{}\"", name);
-  }
-  return fd;
-}
 
 // Children of this thread are born in another pid namespace while this object lives.
 class PidNamespaceForChildren {
@@ -234,8 +217,8 @@ Result<SyncPair> make_sync_pair() {
 
 Result<StageProcess> launch_stage(const std::string& blob, const std::vector<int>& inherit,
                                   const LaunchOptions& options) {
-  const UniqueFd program = TRY(sealed_memfd("trivet-stage", stage_program(), MFD_EXEC));
-  const UniqueFd plan = TRY(sealed_memfd("trivet-plan", blob, 0));
+  const UniqueFd program = TRY(sealed_memfd("trivet-stage", stage_program(), kExecutableMemfd));
+  const UniqueFd plan = TRY(sealed_memfd("trivet-plan", blob));
   std::vector<int> kept = inherit;
   kept.push_back(plan.get());
   std::string plan_number = fmt::format("{}", plan.get());
@@ -288,6 +271,17 @@ Result<std::optional<stage::Message>> receive_message(int sync_fd, UniqueFd* fd)
     return fail(ErrorCode::kCorrupt, "the container's init sent {} bytes", *count);
   }
   return message;
+}
+
+Error read_payload_failure(const UniqueFd& words) {
+  constexpr const char* kWho = "the payload's host";
+  constexpr size_t kLimit = 1U << 20U;
+  if (!words) return {ErrorCode::kCorrupt, fmt::format("{} failed without words", kWho)};
+  if (lseek(words.get(), 0, SEEK_SET) < 0) {
+    return Error::from_errno(errno, fmt::format("read the words of {}", kWho));
+  }
+  const auto text = read_fd(words.get(), kWho, kLimit);
+  return text ? error_from_text(*text, kWho) : text.error();
 }
 
 Result<> send_go(int sync_fd) {

@@ -53,6 +53,9 @@ Result<std::optional<stage::Message>> receive_message(int sync_fd, UniqueFd* fd 
 Result<> send_go(int sync_fd);
 Result<> send_keep(int sync_fd);
 
+// The words of a payload's host that came with kPayloadFailed.
+[[nodiscard]] Error read_payload_failure(const UniqueFd& words);
+
 // "mount the root file system"
 [[nodiscard]] std::string_view step_phrase(stage::Step step);
 

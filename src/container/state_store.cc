@@ -92,6 +92,7 @@ std::string print_record(const Container::Record& record) {
             {"annotations", record.annotations},
             {"hasHooks", record.has_hooks},
             {"hasProcess", record.has_process},
+            {"ownShell", record.own_shell},
             {"rootMount", record.root_mount}};
   if (!record.resctrl_groups.empty()) json["resctrlGroups"] = record.resctrl_groups;
   if (record.cgroup_paths) json["cgroup"] = paths_to_json(*record.cgroup_paths);
@@ -115,6 +116,7 @@ Result<Container::Record> parse_record(std::string_view text) {
   record.cgroup_driver = static_cast<cgroup::Driver>(driver);
   TRY(view.read("hasHooks", record.has_hooks));
   TRY(view.read("hasProcess", record.has_process));
+  TRY(view.read("ownShell", record.own_shell));
   TRY(view.read("resctrlGroups", record.resctrl_groups));
   TRY(view.read("rootMount", record.root_mount));
   if (const auto annotations = TRY(view.find("annotations"))) {

@@ -1,7 +1,8 @@
 // STATE_ROOT/ID: what a container is on disk, for later processes.
 //
 //   state.json   Record, replaced by rename
-//   config.json  the spec as it was at creation
+//   config.json  the spec as it was asked for
+//   shell.json   the one of the shell, where that differs
 //   start.sock   while the container waits for start()
 //   rootfs       the mount point of an overlay
 #pragma once

@@ -1,7 +1,5 @@
 // An Error as the JSON of kFailed, and back.
-#include <algorithm>
-#include <array>
-
+#include "base/error_json.h"
 #include "guest/protocol.h"
 #include "oci/field.h"
 #include "oci/json_value.h"
@@ -13,30 +11,6 @@ namespace {
 
 constexpr size_t kMaxText = 4096;
 constexpr size_t kMaxNotes = 8;
-
-constexpr auto kCodes = std::to_array<ErrorCode>({
-    ErrorCode::kSystem,
-    ErrorCode::kInvalidArgument,
-    ErrorCode::kNotFound,
-    ErrorCode::kAlreadyExists,
-    ErrorCode::kWrongState,
-    ErrorCode::kLimitExceeded,
-    ErrorCode::kUnsupported,
-    ErrorCode::kPermissionDenied,
-    ErrorCode::kCommandNotFound,
-    ErrorCode::kCommandNotExecutable,
-    ErrorCode::kDigestMismatch,
-    ErrorCode::kCorrupt,
-    ErrorCode::kNetwork,
-    ErrorCode::kUnauthorized,
-    ErrorCode::kTimeout,
-    ErrorCode::kCanceled,
-});
-
-ErrorCode code_of(std::string_view name) {
-  const auto found = std::ranges::find(kCodes, name, error_code_name);
-  return found == kCodes.end() ? ErrorCode::kSystem : *found;
-}
 
 std::string_view cut(std::string_view text) {
   if (text.size() <= kMaxText) return text;
@@ -70,7 +44,7 @@ Result<Error> read_error(std::string_view payload) {
   TRY(field.read_required("message", message));
   TRY(field.read("hint", hint));
   TRY(field.read("notes", notes));
-  Error error(code_of(code), printable(message));
+  Error error(error_code_from_name(code), printable(message));
   if (!hint.empty()) error = std::move(error).hint(printable(hint));
   if (notes.size() > kMaxNotes) notes.resize(kMaxNotes);
   for (const std::string& note : notes) {

@@ -71,6 +71,7 @@ std::string print(const CreateRequest& message) {
 std::string print(const ExecRequest& message) {
   return print_object([&](JsonWriter& writer) {
     writer.member("process", message.process);
+    writer.optional_member("user", message.user);
     writer.optional_member("detach", message.detach);
   });
 }

@@ -66,6 +66,9 @@ struct CreateRequest {
 
 struct ExecRequest {
   std::string process;  // a process object of runtime-spec
+  // "name[:group]" or numbers, looked up in the container; replaces process.user and gives HOME, if
+  // process.env has none. Empty: process.user is right.
+  std::string user;
   bool detach = false;  // its streams are nobody's: /dev/null
 };
 

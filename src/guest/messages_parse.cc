@@ -138,6 +138,7 @@ Result<CreateRequest> read_create(const Field& field) {
 Result<ExecRequest> read_exec(const Field& field) {
   ExecRequest message;
   TRY(field.read_required("process", message.process));
+  TRY(field.read("user", message.user));
   TRY(field.read("detach", message.detach));
   return message;
 }

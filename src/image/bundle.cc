@@ -11,6 +11,7 @@
 #include "image/digest.h"
 #include "image/unpack.h"
 #include "image/wasm_layer.h"
+#include "oci/user_lookup.h"
 #include "oci/wasm_module.h"
 
 namespace trivet::image {
@@ -187,6 +188,12 @@ Result<> write_oci_bundle(const Store& store, const Image& image, const std::str
   }
   rollback.commit();
   return {};
+}
+
+Result<oci::User> resolve_user(const std::vector<std::string>& layer_directories,
+                               std::string_view user, std::string* home) {
+  return oci::look_up_user(
+      [&](const std::string& path) { return open_in_layers(layer_directories, path); }, user, home);
 }
 
 }  // namespace trivet::image

@@ -1,5 +1,7 @@
 #include "linux/bit_list.h"
 
+#include <bit>
+
 #include "base/text.h"
 
 namespace trivet {
@@ -29,6 +31,12 @@ Result<std::vector<uint64_t>> parse_bit_list(std::string_view text) {
     }
   }
   return words;
+}
+
+uint64_t count_bits(const std::vector<uint64_t>& words) {
+  uint64_t count = 0;
+  for (const uint64_t word : words) count += static_cast<uint64_t>(std::popcount(word));
+  return count;
 }
 
 }  // namespace trivet

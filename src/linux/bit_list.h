@@ -13,4 +13,7 @@ namespace trivet {
 // kInvalidArgument for anything else and for numbers from 8192 on (the kernel's CONFIG_NR_CPUS).
 Result<std::vector<uint64_t>> parse_bit_list(std::string_view text);
 
+// How many numbers are in it.
+[[nodiscard]] uint64_t count_bits(const std::vector<uint64_t>& words);
+
 }  // namespace trivet

@@ -2,27 +2,11 @@
 
 #include <array>
 
-#include "base/json.h"
+#include "base/error_json.h"
 
 namespace trivet::monitor {
 
 namespace {
-
-constexpr std::array kCodes{ErrorCode::kSystem,          ErrorCode::kInvalidArgument,
-                            ErrorCode::kNotFound,        ErrorCode::kAlreadyExists,
-                            ErrorCode::kWrongState,      ErrorCode::kLimitExceeded,
-                            ErrorCode::kUnsupported,     ErrorCode::kPermissionDenied,
-                            ErrorCode::kCommandNotFound, ErrorCode::kCommandNotExecutable,
-                            ErrorCode::kDigestMismatch,  ErrorCode::kCorrupt,
-                            ErrorCode::kNetwork,         ErrorCode::kUnauthorized,
-                            ErrorCode::kTimeout,         ErrorCode::kCanceled};
-
-ErrorCode find_code(std::string_view name) {
-  for (const ErrorCode code : kCodes) {
-    if (error_code_name(code) == name) return code;
-  }
-  return ErrorCode::kSystem;
-}
 
 template <typename T>
 std::string_view bytes_of(const T& value) {
@@ -40,24 +24,10 @@ Result<T> read_value(std::string_view payload) {
   return value;
 }
 
-Error error_from_json(const JsonView& json) {
-  std::string code;
-  std::string message;
-  std::string hint;
-  (void)json.read("code", code);
-  (void)json.read("message", message);
-  (void)json.read("hint", hint);
-  Error error(find_code(code), message.empty() ? "the monitor gave no reason" : message);
-  return hint.empty() ? error : std::move(error).hint(hint);
-}
-
 Json json_of(const Error& error) {
-  std::string message = error.message();
-  for (const std::string& note : error.notes()) message += "; " + note;
-  return {{"code", std::string(error_code_name(error.code()))},
-          {"message", message},
-          {"hint", error.hint_text()},
-          {"exit_code", exit_code_for(error)}};
+  Json json = error_to_json(error);
+  json["exit_code"] = exit_code_for(error);
+  return json;
 }
 
 std::string dump(const Json& json) {
@@ -113,9 +83,7 @@ Result<StopRequest> read_stop_request(std::string_view payload) {
 }
 
 Error read_error(std::string_view payload) {
-  const auto json = parse_json(payload, "the monitor's answer");
-  if (!json) return json.error();
-  return error_from_json(JsonView(*json, "error"));
+  return error_from_text(payload, "the monitor");
 }
 
 std::string print_error(const Error& error) {
@@ -142,7 +110,9 @@ Result<pid_t> parse_started(std::string_view line) {
   if (line.empty()) return fail(ErrorCode::kSystem, "the monitor ended before the container ran");
   const Json json = TRY(parse_json(line, "the monitor's answer"));
   const JsonView view(json, "the monitor's answer");
-  if (const auto error = TRY(view.find("error"))) return std::unexpected(error_from_json(*error));
+  if (const auto error = TRY(view.find("error"))) {
+    return std::unexpected(error_from_json(*error, "the monitor gave no reason"));
+  }
   pid_t pid = 0;
   TRY(view.read("pid", pid));
   return pid;

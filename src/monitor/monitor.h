@@ -14,17 +14,19 @@
 #include <string>
 #include <vector>
 
+#include "base/event_loop.h"
 #include "base/process.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "container/container.h"
 #include "monitor/client.h"
-#include "monitor/event_loop.h"
 #include "monitor/log_file.h"
 #include "monitor/record.h"
 #include "payload/prepare.h"
 
 namespace trivet::monitor {
+
+enum class Timer { kTimeout, kGrace, kDrain, kRestart, kTrim };
 
 struct MonitorOptions {
   Directories directories;
@@ -49,7 +51,8 @@ class Monitor {
     UniqueFd to_stdin;     // with a terminal a duplicate of the master
     UniqueFd from_stdout;  // with a terminal the master
     UniqueFd from_stderr;
-    UniqueFd wasm_report;
+    UniqueFd report;  // of a Wasm host or a VMM
+    UniqueFd vm_network;
     EventLoop::Clock::time_point begun;
     bool init_ended = false;
     int exit_code = 0;
@@ -78,7 +81,9 @@ class Monitor {
   Result<> create_container(Life& life);
   Result<std::optional<payload::Prepared>> prepare_payload(const oci::Spec& spec,
                                                            const std::string& bundle, Life& life);
-  void note_wasm_report(const Life& ended);
+  Result<> start_vm_network(Life& life, payload::VmRequest& request);
+  void note_report(const Life& ended);
+  void note_vm_report(const Life& ended);
   Result<> take_terminal(Life& life);
   Result<> watch_life();
   void handle_output(Stream stream);

@@ -13,13 +13,12 @@
 #include "monitor/monitor.h"
 #include "monitor/restart.h"
 #include "monitor/terminal.h"
+#include "payload/microvm/job.h"
 #include "payload/wasm/report.h"
 
 namespace trivet::monitor {
 
 namespace {
-
-using Timer = EventLoop::Timer;
 
 // A frame's type byte and the data behind it, so that what was read is sent without a copy.
 struct OutputBuffer {
@@ -129,7 +128,8 @@ Result<> Monitor::create_container(Life& life) {
                                   .config_json = config,
                                   .start_by = container::CreateOptions::StartBy::kCreator};
   if (record_.init) create.signals_at_start = container::CreateOptions::SignalsAtStart::kBlocked;
-  if (record_.network == net::Mode::kPasta) {
+  const bool is_vm = record_.isolation == payload::isolation_name(payload::Isolation::kMicrovm);
+  if (record_.network == net::Mode::kPasta && !is_vm) {
     create.on_namespaces = [&](pid_t pid) -> Result<> {
       pasta.emplace(TRY(net::spawn_pasta(pid, {.ports = record_.ports})));
       return {};
@@ -137,8 +137,10 @@ Result<> Monitor::create_container(Life& life) {
   }
   auto prepared = TRY(prepare_payload(spec, bundle, life));
   if (prepared) create.program = &prepared->program;
+  if (prepared && prepared->own_root) create.overlay.reset();
   life.container = TRY(container::Container::create(prepared ? prepared->spec : spec, create));
   if (pasta) life.pasta = TRY(pasta->wait());
+  life.vm_network.reset();  // the machine has its own
   if (record_.terminal) TRY(take_terminal(life));
   return life.container->start();
 }
@@ -148,28 +150,78 @@ Result<std::optional<payload::Prepared>> Monitor::prepare_payload(const oci::Spe
                                                                   const std::string& bundle,
                                                                   Life& life) {
   status_.wasm.reset();
+  status_.vm.reset();
   if (record_.isolation == payload::isolation_name(payload::Isolation::kNative)) {
     return std::nullopt;
   }
   const payload::Choice choice = TRY(payload::choose({.requested = record_.isolation,
                                                       .annotations = spec.annotations,
                                                       .program_name = "trivet-monitor"}));
-  life.wasm_report = TRY(payload::wasm::make_report());
-  auto prepared = TRY(payload::prepare({.spec = spec,
-                                        .bundle = bundle,
-                                        .overlay = &record_.overlay,
-                                        .choice = choice,
-                                        .wasm_cache = options_.directories.data + "/wasm",
-                                        .wasm_report = life.wasm_report.get()}));
+  payload::Request request{.spec = spec,
+                           .bundle = bundle,
+                           .data_directory = options_.directories.data,
+                           .overlay = &record_.overlay,
+                           .choice = choice,
+                           .wasm_cache = options_.directories.data + "/wasm",
+                           .creator_starts = true};
+  if (choice.isolation == payload::Isolation::kMicrovm) {
+    life.report = TRY(payload::microvm::make_report());
+    request.vm.report = life.report.get();
+    request.vm.experimental = true;  // the library has asked
+    TRY(start_vm_network(life, request.vm));
+  } else {
+    life.report = TRY(payload::wasm::make_report());
+    request.wasm_report = life.report.get();
+  }
+  auto prepared = TRY(payload::prepare(request));
   if (prepared && prepared->isolation == payload::Isolation::kWasm) {
     status_.wasm = WasmStatus{.code_was_cached = prepared->code_was_cached};
+  }
+  if (prepared && prepared->machine) {
+    const payload::MachineFacts& machine = *prepared->machine;
+    status_.vm = VmStatus{.kernel = machine.kernel,
+                          .accelerator = machine.accelerator,
+                          .vcpus = machine.vcpus,
+                          .memory_mib = machine.memory_mib,
+                          .from_template = machine.from_template};
   }
   return prepared;
 }
 
-void Monitor::note_wasm_report(const Life& ended) {
+// The network of a VM is not that of its shell's namespace, where there is none: its frames go to
+// passt.
+Result<> Monitor::start_vm_network(Life& life, payload::VmRequest& request) {
+  request.network = payload::VmNetwork::kNone;
+  if (record_.network == net::Mode::kNamespace) request.network = payload::VmNetwork::kNamespace;
+  if (record_.network != net::Mode::kPasta) return {};
+  net::PasstNetwork network = TRY(net::start_passt({.ports = record_.ports}));
+  life.pasta = network.process;
+  life.vm_network = std::move(network.socket);
+  request.network = payload::VmNetwork::kSocket;
+  request.network_socket = life.vm_network.get();
+  request.interfaces = {{.mac = net::kVmMac,
+                         .mtu = net::kVmMtu,
+                         .addresses = {fmt::format("{}/{}", net::kVmAddress, net::kVmPrefix)},
+                         .routes = {{.destination = "0.0.0.0/0", .gateway = net::kVmGateway}}}};
+  return {};
+}
+
+void Monitor::note_vm_report(const Life& ended) {
+  const auto report = payload::microvm::read_report(ended.report.get());
+  if (!report) {
+    status_.error = report.error().message();
+    return;
+  }
+  if (report->oom_killed) status_.oom_killed = true;
+  status_.vm->boot_us = report->boot_us;
+  status_.vm->message = report->message;
+  if (report->lost) status_.error = report->message;
+}
+
+void Monitor::note_report(const Life& ended) {
+  if (status_.vm) note_vm_report(ended);
   if (!status_.wasm) return;
-  const auto report = payload::wasm::read_report(ended.wasm_report.get());
+  const auto report = payload::wasm::read_report(ended.report.get());
   if (!report) {
     status_.error = report.error().message();
     return;
@@ -286,7 +338,7 @@ void Monitor::end_life() {
   if (const cgroup::Cgroup* cgroup = ended.container->cgroup()) {
     status_.oom_killed = cgroup->oom_kills().value_or(0) > 0;
   }
-  note_wasm_report(ended);
+  note_report(ended);
   auto removed = ended.container->remove(container::Container::Force::kYes);
   if (!removed) status_.error = removed.error().message();
   if (ended.pasta) {

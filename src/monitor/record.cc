@@ -76,6 +76,15 @@ Json status_json(const Status& status) {
             {"stoppedByUser", status.stopped_by_user}};
   if (status.started) json["started"] = format_rfc3339(*status.started);
   if (status.finished) json["finished"] = format_rfc3339(*status.finished);
+  if (status.vm) {
+    json["vm"] = {{"kernel", status.vm->kernel},
+                  {"accelerator", status.vm->accelerator},
+                  {"vcpus", status.vm->vcpus},
+                  {"memoryMib", status.vm->memory_mib},
+                  {"fromTemplate", status.vm->from_template},
+                  {"bootUs", status.vm->boot_us},
+                  {"message", status.vm->message}};
+  }
   if (status.wasm) {
     json["wasm"] = {{"codeWasCached", status.wasm->code_was_cached},
                     {"outcome", status.wasm->outcome},
@@ -197,6 +206,16 @@ Result<> read_behaviour(const JsonView& json, Record& record) {
   return json.read("logMaxFiles", record.log_max_files);
 }
 
+Result<> read_vm(const JsonView& json, VmStatus& vm) {
+  TRY(json.read("kernel", vm.kernel));
+  TRY(json.read("accelerator", vm.accelerator));
+  TRY(json.read("vcpus", vm.vcpus));
+  TRY(json.read("memoryMib", vm.memory_mib));
+  TRY(json.read("fromTemplate", vm.from_template));
+  TRY(json.read("bootUs", vm.boot_us));
+  return json.read("message", vm.message);
+}
+
 Result<Status> read_status_json(const JsonView& json) {
   Status status;
   if (const auto phase = TRY(read_choice(json, "phase", kPhases))) {
@@ -220,6 +239,7 @@ Result<Status> read_status_json(const JsonView& json) {
     TRY(wasm->read("fuelUsed", read.fuel_used));
     TRY(wasm->read("memoryBytes", read.memory_bytes));
   }
+  if (const auto vm = TRY(json.find("vm"))) TRY(read_vm(*vm, status.vm.emplace()));
   return status;
 }
 

@@ -82,6 +82,17 @@ struct WasmStatus {
   uint64_t memory_bytes = 0;
 };
 
+// A microVM's machine.
+struct VmStatus {
+  std::string kernel;
+  std::string accelerator;
+  uint32_t vcpus = 0;
+  uint64_t memory_mib = 0;
+  bool from_template = false;
+  uint64_t boot_us = 0;  // from the VMM's start to the agent's answer; 0: not known yet
+  std::string message;   // why the machine ended, if not by itself
+};
+
 struct Status {
   Phase phase = Phase::kCreated;
   ProcessId monitor;
@@ -95,6 +106,7 @@ struct Status {
   std::optional<Timestamp> finished;
   bool stopped_by_user = false;  // no restart policy applies
   std::optional<WasmStatus> wasm;
+  std::optional<VmStatus> vm;
 };
 
 struct Directories {

@@ -100,6 +100,22 @@ Result<ProcessId> start_pasta(pid_t pid, const PastaOptions& options);
 enum class StopWait { kSync, kAsync };
 Result<> stop_pasta(const ProcessId& pasta, StopWait wait = StopWait::kSync);
 
+// What passt(1) gives to a virtual machine: a network of its own behind the host's addresses.
+inline constexpr const char* kVmAddress = "10.0.2.15";
+inline constexpr int kVmPrefix = 24;
+inline constexpr const char* kVmGateway = "10.0.2.2";
+inline constexpr const char* kVmMac = "52:54:00:12:34:56";
+inline constexpr uint32_t kVmMtu = 65520;  // as large as it can be: three times faster than 1500
+
+// A passt process, and the socket of a network device's frames (QEMU's "-netdev stream").
+struct PasstNetwork {
+  ProcessId process;  // ends by itself when the socket's other side goes; stop_pasta() ends it too
+  UniqueFd socket;
+};
+// The network of a virtual machine, with the reach of spawn_pasta(): outbound, the published ports,
+// nothing of the host's loopback. Returns when the ports are bound.
+Result<PasstNetwork> start_passt(const PastaOptions& options);
+
 // What pasta gives out where the host itself has no route: link-local (RFC 3927).
 inline constexpr const char* kIsolatedAddress = "169.254.2.1";
 // Name server inside every pasta network: UDP port 53 is forwarded to the host's first resolver.

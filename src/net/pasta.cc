@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,10 +22,10 @@ namespace {
 
 // The variant for this processor is run directly: plain pasta would only execute it, which costs
 // 2 ms.
-Result<std::string> find_pasta() {
+Result<std::string> find_program(const std::string& program) {
   const char* path = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe)
-  std::vector<std::string> names{"pasta"};
-  if (__builtin_cpu_supports("avx2")) names.insert(names.begin(), "pasta.avx2");
+  std::vector<std::string> names{program};
+  if (__builtin_cpu_supports("avx2")) names.insert(names.begin(), program + ".avx2");
   for (const std::string& directory :
        split(path != nullptr && *path != '\0' ? path : "/usr/local/bin:/usr/bin:/bin", ':')) {
     if (!directory.starts_with('/')) continue;
@@ -35,7 +36,7 @@ Result<std::string> find_pasta() {
   }
   return std::unexpected(
       Error(ErrorCode::kUnsupported,
-            "the network \"pasta\" needs the program pasta, which is not installed")
+            fmt::format("the network \"pasta\" needs the program {}, which is not installed", program))
           .hint("install the package passt, or use --network none or --network host"));
 }
 
@@ -71,6 +72,23 @@ std::vector<std::string> pasta_arguments(const std::string& program, const Pasta
   return argv;
 }
 
+// The machine's addresses are fixed: what they look like outside is the host's.
+std::vector<std::string> passt_arguments(const std::string& program, const PastaOptions& options) {
+  std::vector<std::string> argv{program,         "--quiet",  "--foreground",   "--no-map-gw",
+                                "--dns-forward", kDnsForwarder, "--pid",       "/proc/self/fd/1",
+                                "--fd",          "0",        "--ipv4-only",    "--address",
+                                kVmAddress,      "--netmask", fmt::format("{}", kVmPrefix),
+                                "--gateway",     kVmGateway, "--mtu",          fmt::format("{}", kVmMtu)};
+  if (geteuid() == 0) argv.insert(argv.end(), {"--runas", "0"});
+  if (!options.log_file.empty()) argv.insert(argv.end(), {"--log-file", options.log_file});
+  add_ports(argv, options.ports, "tcp", "--tcp-ports");
+  add_ports(argv, options.ports, "udp", "--udp-ports");
+  if (host_address().empty()) {
+    argv.insert(argv.end(), {"--interface", "lo", "--mac-addr", "02:00:00:00:00:01"});
+  }
+  return argv;
+}
+
 // Above the standard descriptors, which posix_spawn replaces one after the other.
 Result<UniqueFd> lift(UniqueFd fd) {
   if (fd.get() > STDERR_FILENO) return fd;
@@ -96,19 +114,14 @@ void kill_and_reap(int pidfd) {
   (void)reap_child(pidfd);
 }
 
-}  // namespace
-
-Result<PastaStart> spawn_pasta(pid_t pid, const PastaOptions& options) {
-  const std::string program = TRY(find_pasta());
-  // By descriptor: pasta drops the capability to look into another process's /proc/PID/ns.
-  UniqueFd ns_file = TRY(open_file(fmt::format("/proc/{}/ns/net", pid), O_RDONLY | O_CLOEXEC));
-  const UniqueFd netns = TRY(lift(std::move(ns_file)));
+// With descriptor 0 as its own, the pid on 1 once it is ready, its messages on 2.
+Result<PastaStart> spawn(const std::vector<std::string>& argv, const UniqueFd& input,
+                         const std::string& log_file) {
   Pipe ready = TRY(make_pipe());
   Pipe errors = TRY(make_pipe());
   const UniqueFd out = TRY(lift(std::move(ready.write_end)));
   const UniqueFd err = TRY(lift(std::move(errors.write_end)));
-  const std::vector<std::string> argv = pasta_arguments(program, options);
-  const pid_t child = TRY(spawn_in_session(argv, {{.fd = netns.get(), .number = STDIN_FILENO},
+  const pid_t child = TRY(spawn_in_session(argv, {{.fd = input.get(), .number = STDIN_FILENO},
                                                   {.fd = out.get(), .number = STDOUT_FILENO},
                                                   {.fd = err.get(), .number = STDERR_FILENO}}));
   UniqueFd pidfd = TRY(open_pidfd(child));
@@ -118,7 +131,29 @@ Result<PastaStart> spawn_pasta(pid_t pid, const PastaOptions& options) {
     return std::unexpected(std::move(process.error()));
   }
   return PastaStart(*process, std::move(pidfd), std::move(ready.read_end),
-                    std::move(errors.read_end), options.log_file);
+                    std::move(errors.read_end), log_file);
+}
+
+}  // namespace
+
+Result<PastaStart> spawn_pasta(pid_t pid, const PastaOptions& options) {
+  const std::string program = TRY(find_program("pasta"));
+  // By descriptor: pasta drops the capability to look into another process's /proc/PID/ns.
+  UniqueFd ns_file = TRY(open_file(fmt::format("/proc/{}/ns/net", pid), O_RDONLY | O_CLOEXEC));
+  const UniqueFd netns = TRY(lift(std::move(ns_file)));
+  return spawn(pasta_arguments(program, options), netns, options.log_file);
+}
+
+Result<PasstNetwork> start_passt(const PastaOptions& options) {
+  const std::string program = TRY(find_program("passt"));
+  std::array<int, 2> pair{};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
+    return fail_errno("socketpair");
+  }
+  UniqueFd ours(pair[0]);
+  const UniqueFd theirs = TRY(lift(UniqueFd(pair[1])));
+  PastaStart start = TRY(spawn(passt_arguments(program, options), theirs, options.log_file));
+  return PasstNetwork{.process = TRY(start.wait()), .socket = std::move(ours)};
 }
 
 PastaStart::~PastaStart() {

@@ -20,6 +20,12 @@ Result<std::string> absolute_path(const std::string& path) {
   return std::string(buffer.data());
 }
 
+std::function<void(const std::string&)> warning_sink(const Globals& globals) {
+  return [&globals](const std::string& text) {
+    if (globals.log.warnings) write_log(globals.log, "warning", text);
+  };
+}
+
 }  // namespace
 
 Result<Bundle> read_bundle(const Arguments& arguments) {
@@ -38,14 +44,20 @@ Result<Bundle> read_bundle(const Arguments& arguments) {
   return bundle;
 }
 
-Result<> choose_payload(const Globals& globals, const Arguments& arguments, Bundle& bundle) {
+Result<> choose_payload(const Globals& globals, const Arguments& arguments, Starter starter,
+                        Bundle& bundle) {
   const payload::Choice choice = TRY(payload::choose({.requested = arguments.get("isolation"),
                                                       .annotations = bundle.spec.annotations,
                                                       .program_name = globals.program_name}));
-  bundle.payload = TRY(payload::prepare({.spec = bundle.spec,
-                                         .bundle = bundle.directory,
-                                         .choice = choice,
-                                         .wasm_cache = wasm_cache_directory()}));
+  payload::Request request{.spec = bundle.spec,
+                           .bundle = bundle.directory,
+                           .data_directory = default_data_dir(),
+                           .choice = choice,
+                           .wasm_cache = wasm_cache_directory(),
+                           .creator_starts = starter == Starter::kCreator,
+                           .on_warning = warning_sink(globals)};
+  request.vm.experimental = arguments.has("experimental");
+  bundle.payload = TRY(payload::prepare(request));
   return {};
 }
 
@@ -61,9 +73,7 @@ Result<CreateOptions> create_options(const Globals& globals, const Arguments& ar
   options.no_pivot = arguments.has("no-pivot");
   options.no_new_keyring = arguments.has("no-new-keyring");
   options.cgroup_driver = globals.cgroup_driver;
-  options.on_warning = [&globals](const std::string& text) {
-    if (globals.log.warnings) write_log(globals.log, "warning", text);
-  };
+  options.on_warning = warning_sink(globals);
   return options;
 }
 

@@ -27,7 +27,9 @@ struct Bundle {
 Result<Bundle> read_bundle(const Arguments& arguments);
 
 // Which payload the bundle is for, and what that makes of it.
-Result<> choose_payload(const Globals& globals, const Arguments& arguments, Bundle& bundle);
+enum class Starter { kCreator, kAnyone };
+Result<> choose_payload(const Globals& globals, const Arguments& arguments, Starter starter,
+                        Bundle& bundle);
 
 // `globals` and `bundle` outlive them.
 Result<container::CreateOptions> create_options(const Globals& globals, const Arguments& arguments,

@@ -16,7 +16,8 @@ std::vector<OptionSpec> create_options() {
           {"no-new-keyring", 0, nullptr, "keep the caller's session keyring"},
           {"preserve-fds", 0, "N", "pass 3 … 3+N-1 to the container"},
           {"pidfd-socket", 0, "PATH", "where a pidfd of the init is sent"},
-          {"isolation", 0, "NAME", "auto, native or wasm; else annotations decide"},
+          {"isolation", 0, "NAME", "auto, native, microvm or wasm; else annotations decide"},
+          {"experimental", 0, nullptr, "allow microvm, which is not yet ripe"},
           {"timing", 0, "FORMAT", "print to stderr what each step cost: \"text\" or \"json\""},
           {"dry-run", 0, nullptr, "print what would be done, and do nothing"},
           {"help", 'h', nullptr, "this text"}};

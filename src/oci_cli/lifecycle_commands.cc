@@ -98,7 +98,7 @@ std::string wasm_cache_directory() {
 
 Result<int> command_create(const Globals& globals, const Arguments& arguments) {
   Bundle bundle = TRY(read_bundle(arguments));
-  if (auto chosen = choose_payload(globals, arguments, bundle); !chosen) {
+  if (auto chosen = choose_payload(globals, arguments, Starter::kAnyone, bundle); !chosen) {
     return std::unexpected(in_create(std::move(chosen).error(), arguments.operands()[0]));
   }
   TimingReport report = TRY(TimingReport::open(arguments));
@@ -123,7 +123,7 @@ Result<int> command_create(const Globals& globals, const Arguments& arguments) {
 
 Result<int> command_run(const Globals& globals, const Arguments& arguments) {
   Bundle bundle = TRY(read_bundle(arguments));
-  if (auto chosen = choose_payload(globals, arguments, bundle); !chosen) {
+  if (auto chosen = choose_payload(globals, arguments, Starter::kCreator, bundle); !chosen) {
     return std::unexpected(in_create(std::move(chosen).error(), arguments.operands()[0]));
   }
   TimingReport report = TRY(TimingReport::open(arguments));

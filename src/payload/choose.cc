@@ -88,6 +88,13 @@ std::string_view isolation_name(Isolation isolation) {
   return "native";
 }
 
+Isolation isolation_of(const std::map<std::string, std::string>& annotations) {
+  const auto entry = annotations.find(kIsolationAnnotation);
+  if (entry == annotations.end()) return Isolation::kNative;
+  const auto choice = find(kIsolations, entry->second);
+  return choice ? choice->isolation : Isolation::kNative;
+}
+
 std::vector<std::string> isolation_choices() {
   return names_of(kIsolations);
 }

@@ -14,6 +14,9 @@ namespace trivet::payload {
 enum class Isolation { kNative, kMicrovm, kWasm };
 [[nodiscard]] std::string_view isolation_name(Isolation isolation);
 
+// That of a container which the state of this engine says it has.
+[[nodiscard]] Isolation isolation_of(const std::map<std::string, std::string>& annotations);
+
 // What --isolation takes: "auto" and the names.
 [[nodiscard]] std::vector<std::string> isolation_choices();
 

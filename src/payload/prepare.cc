@@ -6,6 +6,7 @@
 #include "base/paths.h"
 #include "oci/wasm_module.h"
 #include "payload/host_program.h"
+#include "payload/microvm/machine.h"
 #include "payload/wasm/cache.h"
 #include "payload/wasm/confine.h"
 #include "payload/wasm/job.h"
@@ -152,7 +153,8 @@ Result<std::optional<Prepared>> prepare(const Request& request) {
     return std::nullopt;  // the engine says what lacks
   }
   if (request.choice.isolation == Isolation::kMicrovm) {
-    return fail(ErrorCode::kUnsupported, "isolation microvm is not supported by this build");
+    if (!request.vm.experimental) TRY(require_experimental(spec.annotations));
+    return microvm::prepare_machine(request);
   }
   if (request.choice.isolation == Isolation::kNative && !request.choice.by_program) {
     return std::nullopt;
@@ -163,11 +165,14 @@ Result<std::optional<Prepared>> prepare(const Request& request) {
 Result<std::optional<PreparedExec>> prepare_exec(const container::Container& container,
                                                  const oci::Process& process,
                                                  const std::string& wasm_cache,
-                                                 const std::string& invoke) {
+                                                 const std::string& invoke,
+                                                 const std::string& user) {
   const oci::State state = container.state();
-  const auto isolation = state.annotations.find(kIsolationAnnotation);
-  if (isolation == state.annotations.end() ||
-      isolation->second != isolation_name(Isolation::kWasm) || process.args.empty()) {
+  const Isolation isolation = isolation_of(state.annotations);
+  if (isolation == Isolation::kMicrovm && invoke.empty()) {
+    return microvm::prepare_machine_exec(process, user);
+  }
+  if (isolation != Isolation::kWasm || process.args.empty()) {
     if (invoke.empty()) return std::nullopt;
     return fail(ErrorCode::kInvalidArgument, "--invoke {}: container \"{}\" is no WebAssembly one",
                 invoke, state.id);

@@ -2,23 +2,55 @@
 // the shell.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "container/container.h"
+#include "guest/messages.h"
 #include "oci/spec.h"
 #include "payload/choose.h"
 
 namespace trivet::payload {
 
+// What only microVMs take.
+enum class VmNetwork {
+  kNone,
+  kSocket,     // a stream of frames, behind which is passt(1)
+  kNamespace,  // whatever interface the shell's network namespace has
+};
+struct VmRequest {
+  bool experimental = false;  // without it a microVM is refused: see is_experimental()
+  int report = -1;            // see microvm/job.h; stays the caller's
+  VmNetwork network = VmNetwork::kNamespace;
+  int network_socket = -1;  // kSocket; stays the caller's
+  std::vector<guest::Interface> interfaces;
+};
+
 struct Request {
   const oci::Spec& spec;
-  std::string bundle;  // spec.root.path is relative to it
+  std::string bundle;          // spec.root.path is relative to it
+  std::string data_directory;  // where images, kernels and templates are: "/var/lib/trivet"
   const std::optional<container::OverlayRoot>* overlay = nullptr;
   Choice choice;
   std::string wasm_cache;  // directory for compiled modules that belong to no image layer
   int wasm_report = -1;    // see wasm/report.h; stays the caller's
+  VmRequest vm;
+  // Whether only whoever creates the container will start it: CreateOptions::StartBy::kCreator.
+  bool creator_starts = false;
+  std::function<void(const std::string&)> on_warning;
+};
+
+// A microVM, for people who look at it.
+struct MachineFacts {
+  std::string kernel;
+  std::string accelerator;  // "kvm", "tcg"
+  uint32_t vcpus = 0;
+  uint64_t memory_mib = 0;
+  bool from_template = false;
 };
 
 // What a container that is not native consists of. It has to outlive Container::create().
@@ -27,7 +59,15 @@ struct Prepared {
   oci::Spec spec;
   container::Program program;
   bool code_was_cached = false;  // Wasm
+  bool own_root = false;         // spec.root is the shell's own: the request's overlay is not used
+  std::optional<MachineFacts> machine;
 };
+
+// Whether this host has asked for what is not yet ripe: TRIVET_EXPERIMENTAL=1, "experimental: true"
+// in /etc/trivet/config.yml or the user's, or the annotation dev.trivet.experimental.
+Result<bool> is_experimental(const std::map<std::string, std::string>& annotations);
+// kUnsupported, with a hint, when it has not.
+Result<> require_experimental(const std::map<std::string, std::string>& annotations);
 
 // Nothing for a native container. Errors: kUnsupported for an isolation that this build or host
 // does not have; kCommandNotFound, kCommandNotExecutable when the program is no Wasm module though
@@ -35,7 +75,8 @@ struct Prepared {
 Result<std::optional<Prepared>> prepare(const Request& request);
 
 // For a process that joins a container whose state says that it is a Wasm one: another module, or
-// the exported function `invoke` of one, on the same file systems.
+// the exported function `invoke` of one, on the same file systems. In a microVM any program, which
+// may be given the name of a user that only the guest knows.
 struct PreparedExec {
   oci::Process process;
   container::Program program;
@@ -43,6 +84,7 @@ struct PreparedExec {
 Result<std::optional<PreparedExec>> prepare_exec(const container::Container& container,
                                                  const oci::Process& process,
                                                  const std::string& wasm_cache,
-                                                 const std::string& invoke);
+                                                 const std::string& invoke,
+                                                 const std::string& user = "");
 
 }  // namespace trivet::payload

@@ -7,6 +7,7 @@
 
 #include "base/fs.h"
 #include "base/rollback.h"
+#include "payload/microvm/machine.h"
 #include "runtime/facts.h"
 #include "runtime/isolation.h"
 #include "runtime/names.h"
@@ -59,11 +60,17 @@ Result<> make_writable_layer(int directory, const std::vector<std::string>& laye
   return {};
 }
 
+std::string address_of(const monitor::Record& record) {
+  const bool is_vm =
+      record.isolation == payload::isolation_name(payload::Isolation::kMicrovm);
+  return is_vm ? net::kVmAddress : net::pasta_address();
+}
+
 Result<> make_network_files(int directory, const Plan& plan) {
   TRY(make_file(directory, "hostname", plan.hosts.hostname + "\n", 0644));
   if (!plan.make_network_files) return {};
   net::HostsOptions hosts = plan.hosts;
-  if (plan.record.network == net::Mode::kPasta) hosts.address = net::pasta_address();
+  if (plan.record.network == net::Mode::kPasta) hosts.address = address_of(plan.record);
   TRY(make_file(directory, "hosts", TRY(net::make_hosts_file(hosts)), 0644));
   const std::string host_file = read_file("/etc/resolv.conf", 1U << 20U).value_or("");
   const std::string resolv_conf =
@@ -132,7 +139,7 @@ class Creation {
     return monitor::write_record(home_.directories, plan_.record);
   }
 
-  // A Wasm container is planned anew once it is known to be one.
+  // A container that is not native is planned anew once it is known to be such.
   Result<> make_plan() {
     const HostFacts host = make_host_facts();
     const PlanInput input{.options = options_,
@@ -142,9 +149,21 @@ class Creation {
                           .identity = identity_,
                           .directories = home_.directories};
     plan_ = TRY(plan_container(input));
-    if (TRY(choose_isolation(options_, root_, plan_)) == payload::Isolation::kWasm) {
-      options_ = wasm_options(std::move(options_));
-      plan_ = TRY(plan_container(input));
+    const payload::Isolation isolation = TRY(choose_isolation(options_, root_, plan_));
+    if (isolation == payload::Isolation::kNative) return {};
+    options_ = isolation == payload::Isolation::kWasm ? wasm_options(std::move(options_))
+                                                      : microvm_options(std::move(options_));
+    plan_ = TRY(plan_container(input));
+    if (isolation == payload::Isolation::kMicrovm) TRY(check_machine());
+    return {};
+  }
+
+  // What can be said before anything of it is made: the monitor has nobody to warn.
+  Result<> check_machine() const {
+    const payload::microvm::MachineCheck check =
+        TRY(payload::microvm::check_machine(plan_.spec, home_.directories.data));
+    if (options_.on_warning) {
+      for (const std::string& warning : check.warnings) options_.on_warning(warning);
     }
     return {};
   }

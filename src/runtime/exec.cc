@@ -1,5 +1,6 @@
 #include "runtime/exec.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <unistd.h>
@@ -127,10 +128,20 @@ Result<AttachResult> exec_in_container(const Home& home, const Observed& observe
   const oci::Spec spec = TRY(engine.load_spec());
   container::ExecOptions request;
   request.seccomp_cache = home.directories.data + "/seccomp";
+  // Who a user is, only the guest of a microVM knows.
+  const bool is_vm =
+      observed.record.isolation == payload::isolation_name(payload::Isolation::kMicrovm);
+  ExecOptions planned = options;
+  if (is_vm) planned.user.clear();
   request.process = TRY(
-      plan_exec(*spec.process, options, fmt::format("/proc/{}/root", observed.status.init.pid)));
+      plan_exec(*spec.process, planned, fmt::format("/proc/{}/root", observed.status.init.pid)));
+  const auto is_home = [](const std::string& entry) { return entry.starts_with("HOME="); };
+  if (is_vm && !options.user.empty() && std::ranges::none_of(options.env, is_home)) {
+    std::erase_if(request.process.env, is_home);  // it is the container's user's
+  }
   const auto payload = TRY(payload::prepare_exec(engine, request.process,
-                                                 home.directories.data + "/wasm", options.invoke));
+                                                 home.directories.data + "/wasm", options.invoke,
+                                                 is_vm ? options.user : ""));
   if (payload) {
     request.process = payload->process;
     request.program = &payload->program;

@@ -57,6 +57,16 @@ OrderedJson describe_wasm(const monitor::WasmStatus& wasm) {
           {"MemoryBytes", wasm.memory_bytes}};
 }
 
+OrderedJson describe_vm(const monitor::VmStatus& vm) {
+  return {{"Kernel", vm.kernel},
+          {"Accelerator", vm.accelerator},
+          {"VCpus", vm.vcpus},
+          {"MemoryMiB", vm.memory_mib},
+          {"FromTemplate", vm.from_template},
+          {"BootMicroseconds", vm.boot_us},
+          {"Message", vm.message}};
+}
+
 OrderedJson describe_own(const Home& home, const Observed& observed) {
   const monitor::Record& record = observed.record;
   OrderedJson own = {{"Isolation", record.isolation},
@@ -65,6 +75,7 @@ OrderedJson describe_own(const Home& home, const Observed& observed) {
                      {"Directory", home.directories.container(record.id)},
                      {"RuntimeDirectory", home.directories.runtime(record.id)},
                      {"EngineState", fmt::format("{}/{}", home.directories.engine(), record.id)}};
+  if (observed.status.vm) own["MicroVM"] = describe_vm(*observed.status.vm);
   if (observed.status.wasm) own["Wasm"] = describe_wasm(*observed.status.wasm);
   return own;
 }

@@ -2,6 +2,8 @@
 
 #include "base/fs.h"
 #include "image/bundle.h"
+#include "payload/microvm/machine.h"
+#include "payload/prepare.h"
 #include "payload/wasm/limits.h"
 #include "payload/wasm/module_file.h"
 
@@ -29,6 +31,39 @@ bool program_is_wasm(const RootFacts& root, const Plan& plan) {
   return module && (module->format == Format::kModule || module->format == Format::kComponent);
 }
 
+struct Belonging {
+  const char* option;
+  const std::string& value;
+  payload::Isolation isolation;
+};
+
+Result<> check_options_of_others(const RunOptions& options, payload::Isolation isolation) {
+  using payload::Isolation;
+  const std::string no_template = options.no_template ? "on" : "";
+  for (const Belonging& entry : {Belonging{"--fuel", options.fuel, Isolation::kWasm},
+                                 Belonging{"--invoke", options.invoke, Isolation::kWasm},
+                                 Belonging{"--accel", options.accelerator, Isolation::kMicrovm},
+                                 Belonging{"--no-template", no_template, Isolation::kMicrovm},
+                                 Belonging{"--disk", options.disk_size, Isolation::kMicrovm}}) {
+    if (entry.value.empty() || entry.isolation == isolation) continue;
+    return fail(ErrorCode::kInvalidArgument, "{}: it is for isolation {}, and this container is {}",
+                entry.option, payload::isolation_name(entry.isolation),
+                payload::isolation_name(isolation));
+  }
+  return {};
+}
+
+// What a shared network namespace has is another container's already.
+Result<> check_microvm(const RunOptions& options, const Plan& plan) {
+  if (!options.experimental) TRY(payload::require_experimental(plan.spec.annotations));
+  if (plan.record.network == net::Mode::kContainer) {
+    return std::unexpected(
+        Error(ErrorCode::kUnsupported, "a microVM can't share another container's network yet")
+            .hint("use --network pasta, none or ns:PATH"));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<payload::Isolation> choose_isolation(const RunOptions& options, const RootFacts& root,
@@ -40,18 +75,23 @@ Result<payload::Isolation> choose_isolation(const RunOptions& options, const Roo
   if (choice.by_program && (root.is_wasm || program_is_wasm(root, plan))) {
     isolation = payload::Isolation::kWasm;
   }
-  if (isolation == payload::Isolation::kMicrovm) {
-    return fail(ErrorCode::kUnsupported, "isolation \"microvm\" is not available in this build");
-  }
-  if (isolation == payload::Isolation::kWasm) return isolation;
-  for (const auto& [option, value] :
-       {std::pair("--fuel", options.fuel), std::pair("--invoke", options.invoke)}) {
-    if (value.empty()) continue;
-    return fail(ErrorCode::kInvalidArgument,
-                "{} {}: it is for WebAssembly, and this container is {}", option, value,
-                payload::isolation_name(isolation));
-  }
+  TRY(check_options_of_others(options, isolation));
+  if (isolation == payload::Isolation::kMicrovm) TRY(check_microvm(options, plan));
   return isolation;
+}
+
+RunOptions microvm_options(RunOptions options) {
+  namespace microvm = payload::microvm;
+  options.isolation = payload::isolation_name(payload::Isolation::kMicrovm);
+  options.annotations[payload::kIsolationAnnotation] = options.isolation;
+  if (!options.accelerator.empty()) {
+    options.annotations[microvm::kAcceleratorAnnotation] = options.accelerator;
+  }
+  if (options.no_template) options.annotations[microvm::kTemplateAnnotation] = "off";
+  if (!options.disk_size.empty()) {
+    options.annotations[microvm::kDiskAnnotation] = options.disk_size;
+  }
+  return options;
 }
 
 RunOptions wasm_options(RunOptions options) {

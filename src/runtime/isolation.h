@@ -16,4 +16,7 @@ Result<payload::Isolation> choose_isolation(const RunOptions& options, const Roo
 // unless that is switched off.
 [[nodiscard]] RunOptions wasm_options(RunOptions options);
 
+// The options as a microVM has them: what is particular becomes annotations.
+[[nodiscard]] RunOptions microvm_options(RunOptions options);
+
 }  // namespace trivet::runtime

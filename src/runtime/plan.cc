@@ -114,7 +114,7 @@ Result<> plan_record(const PlanInput& input, const net::Network& network, Plan& 
   record.image = options.image.empty() ? options.rootfs : options.image;
   record.image_id = input.root.image_id;
   record.command = plan.spec.process->args;
-  if (options.isolation == payload::isolation_name(payload::Isolation::kWasm)) {
+  if (!options.isolation.empty() && options.isolation != "auto") {
     record.isolation = options.isolation;
   }
   record.labels = input.root.labels;

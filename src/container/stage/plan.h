@@ -272,6 +272,7 @@ enum class MessageKind : uint32_t {
   kReady,        // stage → parent: waits for kGo
   kGo,           // parent → stage
   kKeep,         // parent → stage, after kReady: outlive me, somebody else may start you
+  kPayloadFailed,  // the payload's host → parent, with the words (JSON of an Error) in a memfd
 };
 
 struct Message {

@@ -1,4 +1,5 @@
 // The agent's part that deals with the container: made, started, entered.
+#include <algorithm>
 #include <csignal>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include "guest/vminit/network.h"
 #include "guest/vminit/requests.h"
 #include "guest/vminit/storage.h"
+#include "oci/user_lookup.h"
 
 namespace trivet::guest {
 
@@ -31,6 +33,27 @@ void add_home_of_image(oci::Spec& spec, const container::OverlayRoot& overlay) {
   if (root && spec.process) {
     container::add_home(root->get(), spec.process->user.uid, spec.process->env);
   }
+}
+
+// Another one than the container's own, who is known by the container's files alone.
+Result<> set_user(const std::string& user, pid_t init, oci::Process& process) {
+  const UniqueFd root = TRY(open_file(fmt::format("/proc/{}/root", init), O_PATH | O_DIRECTORY));
+  const auto open = [&](const std::string& path) -> Result<UniqueFd> {
+    auto fd = open_in_root(root.get(), path, O_RDONLY | O_NONBLOCK);
+    if (fd || fd.error().errnum() != ENOENT) return fd;
+    return std::unexpected(std::move(fd).error().with_code(ErrorCode::kNotFound));
+  };
+  std::string home;
+  process.user = TRY_IN(oci::look_up_user(open, user, &home), "user \"{}\"", user);
+  const auto is_home = [](const std::string& entry) { return entry.starts_with("HOME="); };
+  if (std::ranges::none_of(process.env, is_home)) process.env.push_back("HOME=" + home);
+  if (process.capabilities) {
+    oci::Capabilities& capabilities = *process.capabilities;
+    capabilities.effective.clear();
+    if (process.user.uid == 0) capabilities.effective = capabilities.bounding;
+    capabilities.permitted = capabilities.effective;
+  }
+  return {};
 }
 
 }  // namespace
@@ -103,6 +126,7 @@ Result<> Agent::exec_process(Session& session, const ExecRequest& request) {
   container::ExecOptions options {
     .process = TRY(oci::parse_process(request.process))
   };
+  if (!request.user.empty()) TRY(set_user(request.user, container_->init().pid, options.process));
   const bool terminal = options.process.terminal;
   ProgramPipes pipes = terminal || request.detach ? TRY(make_null_streams()) : TRY(make_program_pipes());
   options.stdio = pipes.stdio();

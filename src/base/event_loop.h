@@ -1,7 +1,6 @@
-// The loop of the monitor: descriptors through epoll(7), and a few named deadlines. One thread.
+// A loop over descriptors through epoll(7), and a few named deadlines. One thread.
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -9,18 +8,17 @@
 #include <memory>
 #include <optional>
 #include <sys/epoll.h>
+#include <type_traits>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
 
-namespace trivet::monitor {
+namespace trivet {
 
 class EventLoop {
  public:
   using Clock = std::chrono::steady_clock;
   using Handler = std::function<void(uint32_t events)>;
-
-  enum class Timer { kTimeout, kGrace, kDrain, kRestart, kTrim };
 
   static Result<EventLoop> create();
 
@@ -30,9 +28,17 @@ class EventLoop {
   Result<> change(int fd, uint32_t events);
   void forget(int fd);
 
-  // One deadline for each name; setting it again replaces it.
-  void set_timer(Timer timer, std::chrono::milliseconds delay, std::function<void()> action);
-  void clear_timer(Timer timer) { deadlines_.at(static_cast<size_t>(timer)).reset(); }
+  // One deadline for each name, of an enum of the caller's; setting it again replaces it.
+  template <typename Timer>
+    requires std::is_enum_v<Timer>
+  void set_timer(Timer timer, std::chrono::milliseconds delay, std::function<void()> action) {
+    deadlines_[static_cast<int>(timer)] = Deadline{Clock::now() + delay, std::move(action)};
+  }
+  template <typename Timer>
+    requires std::is_enum_v<Timer>
+  void clear_timer(Timer timer) {
+    deadlines_.erase(static_cast<int>(timer));
+  }
 
   // Until stop() is called by a handler.
   Result<> run();
@@ -50,8 +56,8 @@ class EventLoop {
 
   UniqueFd epoll_;
   std::map<int, std::shared_ptr<Handler>> handlers_;
-  std::array<std::optional<Deadline>, 5> deadlines_;
+  std::map<int, Deadline> deadlines_;
   bool stopped_ = false;
 };
 
-}  // namespace trivet::monitor
+}  // namespace trivet

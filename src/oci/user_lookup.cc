@@ -1,12 +1,14 @@
 // Users and groups of an image by its own files (Docker's rules; image-spec: config.md, User).
+#include "oci/user_lookup.h"
+
 #include <algorithm>
 #include <charconv>
 #include <optional>
 
 #include "base/fs.h"
-#include "image/bundle.h"
+#include "base/text.h"
 
-namespace trivet::image {
+namespace trivet::oci {
 
 namespace {
 
@@ -30,9 +32,9 @@ std::optional<uint32_t> parse_id(std::string_view text) {
 // The lines of a database of the image, split at the colons; lines of another shape are left out,
 // as the C library does.
 using Rows = std::vector<std::vector<std::string>>;
-Result<Rows> read_rows(const std::vector<std::string>& layers, const char* path, size_t fields) {
+Result<Rows> read_rows(const OpenInRoot& open, const char* path, size_t fields) {
   Rows rows;
-  auto fd = open_in_layers(layers, path);
+  auto fd = open(path);
   if (!fd && fd.error().code() == ErrorCode::kNotFound) return rows;
   if (!fd) return std::unexpected(std::move(fd).error());
   const std::string text = TRY(read_fd(fd->get(), path, kMaxDatabase));
@@ -92,8 +94,7 @@ std::vector<uint32_t> groups_of(const Rows& groups, const std::string& user) {
 
 }  // namespace
 
-Result<oci::User> resolve_user(const std::vector<std::string>& layer_directories,
-                               std::string_view user, std::string* home) {
+Result<User> look_up_user(const OpenInRoot& open, std::string_view user, std::string* home) {
   const size_t colon = user.find(':');
   const std::string_view name = user.empty() ? "0" : user.substr(0, colon);
   const std::string_view group = colon == std::string_view::npos ? "" : user.substr(colon + 1);
@@ -102,11 +103,11 @@ Result<oci::User> resolve_user(const std::vector<std::string>& layer_directories
                                .hint("write it as USER, UID, USER:GROUP or UID:GID"));
   }
   const Rows users =
-      TRY_IN(read_rows(layer_directories, "etc/passwd", kPasswdFields), "user \"{}\"", user);
+      TRY_IN(read_rows(open, "etc/passwd", kPasswdFields), "user \"{}\"", user);
   const Rows groups =
-      TRY_IN(read_rows(layer_directories, "etc/group", kGroupFields), "user \"{}\"", user);
+      TRY_IN(read_rows(open, "etc/group", kGroupFields), "user \"{}\"", user);
   const auto* row = find_row(users, name);
-  oci::User resolved;
+  User resolved;
   resolved.uid = TRY(id_of(row, "user", name, users));
   if (row != nullptr) resolved.gid = parse_id((*row)[3]).value_or(0);
   if (!group.empty()) {
@@ -122,4 +123,4 @@ Result<oci::User> resolve_user(const std::vector<std::string>& layer_directories
   return resolved;
 }
 
-}  // namespace trivet::image
+}  // namespace trivet::oci

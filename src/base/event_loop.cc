@@ -1,8 +1,9 @@
-#include "monitor/event_loop.h"
+#include "base/event_loop.h"
 
 #include <algorithm>
+#include <array>
 
-namespace trivet::monitor {
+namespace trivet {
 
 Result<EventLoop> EventLoop::create() {
   UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
@@ -27,15 +28,10 @@ void EventLoop::forget(int fd) {
   if (handlers_.erase(fd) != 0) (void)epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
-void EventLoop::set_timer(Timer timer, std::chrono::milliseconds delay,
-                          std::function<void()> action) {
-  deadlines_.at(static_cast<size_t>(timer)) = Deadline{Clock::now() + delay, std::move(action)};
-}
-
 int EventLoop::next_timeout() const {
   std::optional<Clock::time_point> next;
-  for (const auto& deadline : deadlines_) {
-    if (deadline && (!next || deadline->time < *next)) next = deadline->time;
+  for (const auto& [timer, deadline] : deadlines_) {
+    if (!next || deadline.time < *next) next = deadline.time;
   }
   if (!next) return -1;
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - Clock::now()).count();
@@ -45,10 +41,12 @@ int EventLoop::next_timeout() const {
 
 void EventLoop::run_timers() {
   const auto now = Clock::now();
-  for (auto& deadline : deadlines_) {
-    if (!deadline || deadline->time > now) continue;
-    const auto action = std::move(deadline->action);
-    deadline.reset();
+  for (;;) {
+    const auto due = std::ranges::find_if(
+        deadlines_, [&](const auto& entry) { return entry.second.time <= now; });
+    if (due == deadlines_.end()) return;
+    const auto action = std::move(due->second.action);
+    deadlines_.erase(due);
     action();
   }
 }
@@ -72,4 +70,4 @@ Result<> EventLoop::run() {
   return {};
 }
 
-}  // namespace trivet::monitor
+}  // namespace trivet

@@ -1,0 +1,208 @@
+#include "payload/microvm/guest_spec.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <sys/stat.h>
+
+#include "base/paths.h"
+#include "guest/messages.h"
+
+namespace trivet::payload::microvm {
+
+namespace {
+
+using oci::NamespaceType;
+
+bool is_bind(const oci::Mount& mount) {
+  return mount.type == "bind" || std::ranges::find(mount.options, "bind") != mount.options.end() ||
+         std::ranges::find(mount.options, "rbind") != mount.options.end();
+}
+
+std::unexpected<Error> refuse(std::string what) {
+  return std::unexpected(
+      Error(ErrorCode::kUnsupported, std::move(what))
+          .hint("a microVM has a kernel of its own; --isolation native can do it"));
+}
+
+// The container's network is that of its shell, whoever made it; in the others a VM is alone.
+Result<> check_namespaces(const oci::Linux& config, std::vector<std::string>& warnings) {
+  for (const NamespaceType type : {NamespaceType::kPid, NamespaceType::kNetwork}) {
+    if (config.find_namespace(type) != nullptr) continue;
+    return refuse(fmt::format("linux.namespaces: a microVM can't use the host's {} namespace",
+                              oci::namespace_name(type)));
+  }
+  for (const oci::Namespace& entry : config.namespaces) {
+    if (entry.path.empty() || entry.type == NamespaceType::kNetwork) continue;
+    if (entry.type == NamespaceType::kIpc || entry.type == NamespaceType::kUts) {
+      warnings.push_back(fmt::format("linux.namespaces: the microVM has its own {} namespace "
+                                     "instead of \"{}\"",
+                                     oci::namespace_name(entry.type), entry.path));
+      continue;
+    }
+    return refuse(fmt::format("linux.namespaces: a microVM can't join the {} namespace \"{}\"",
+                              oci::namespace_name(entry.type), entry.path));
+  }
+  return {};
+}
+
+// Nodes that every kernel has, so that the guest's means the same.
+bool is_ordinary_device(const oci::Device& device) {
+  constexpr auto kOrdinary =
+      std::to_array<std::string_view>({"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
+                                       "/dev/urandom", "/dev/tty", "/dev/console", "/dev/ptmx"});
+  return device.type == 'p' || std::ranges::find(kOrdinary, device.path) != kOrdinary.end();
+}
+
+Result<> check_devices(const oci::Linux& config) {
+  for (const oci::Device& device : config.devices) {
+    if (is_ordinary_device(device)) continue;
+    return refuse(
+        fmt::format("linux.devices: \"{}\": a microVM has no devices of the host", device.path));
+  }
+  if (!config.net_devices.empty()) {
+    return refuse("linux.netDevices: a microVM has no devices of the host");
+  }
+  return {};
+}
+
+Result<> check_linux(const oci::Spec& spec, std::vector<std::string>& warnings) {
+  const oci::Linux& config = *spec.linux_config;
+  TRY(check_namespaces(config, warnings));
+  TRY(check_devices(config));
+  if (config.intel_rdt) return refuse("linux.intelRdt: it is the host's processor that has it");
+  if (config.seccomp && !config.seccomp->listener_path.empty()) {
+    return refuse("linux.seccomp.listenerPath: a microVM's calls can't be seen from the host");
+  }
+  if (!config.time_offsets.empty() && config.find_namespace(NamespaceType::kTime) == nullptr) {
+    return refuse("linux.timeOffsets: there is no time namespace");
+  }
+  const oci::Process& process = *spec.process;
+  if (!process.apparmor_profile.empty() || !process.selinux_label.empty()) {
+    warnings.emplace_back(
+        "process.apparmorProfile and process.selinuxLabel mean nothing in a microVM: its kernel "
+        "has neither");
+  }
+  return {};
+}
+
+// The namespaces are new ones in the guest, whose network is the machine's.
+void plan_namespaces(oci::Linux& guest) {
+  for (oci::Namespace& entry : guest.namespaces) {
+    entry.path = entry.type == NamespaceType::kNetwork ? "/proc/1/ns/net" : "";
+  }
+}
+
+// What is the host's to keep stays there: CPU time, and the CPUs themselves, which the guest counts
+// from 0; input and output of the host's devices; swap, of which a guest has none.
+void plan_resources(oci::Linux& guest) {
+  guest.cgroups_path = "/container";
+  if (!guest.resources) return;
+  oci::Resources& resources = *guest.resources;
+  if (resources.cpu) {
+    resources.cpu->quota.reset();
+    resources.cpu->period.reset();
+    resources.cpu->burst.reset();
+    resources.cpu->realtime_period.reset();
+    resources.cpu->realtime_runtime.reset();
+    resources.cpu->cpus.clear();
+    resources.cpu->mems.clear();
+  }
+  if (resources.memory) {
+    resources.memory->swap.reset();
+    resources.memory->swappiness.reset();
+    resources.memory->kernel.reset();
+    resources.memory->kernel_tcp.reset();
+  }
+  resources.block_io.reset();
+  resources.hugepage_limits.clear();
+  resources.network.reset();
+  resources.rdma.clear();
+}
+
+void plan_process(oci::Process& process) {
+  process.apparmor_profile.clear();
+  process.selinux_label.clear();
+  process.oom_score_adj.reset();  // the VMM's, on the host
+}
+
+class MountPlanner {
+ public:
+  MountPlanner(const GuestInputs& inputs, GuestPlan& plan) : inputs_(inputs), plan_(plan) {}
+
+  Result<> add(oci::Mount& mount) {
+    if (!is_bind(mount)) return {};
+    const std::string source =
+        mount.source.starts_with('/') ? mount.source : inputs_.bundle + "/" + mount.source;
+    struct stat status{};
+    // What isn't there is the engine's to complain of, on the host.
+    const bool found = stat(source.c_str(), &status) == 0;
+    if (found && !S_ISDIR(status.st_mode) && !S_ISREG(status.st_mode)) {
+      return refuse(fmt::format("mounts: \"{}\" on \"{}\": only directories and files can be shared "
+                                "with a microVM",
+                                source, mount.destination));
+    }
+    if (found && S_ISREG(status.st_mode) && !inputs_.private_directory.empty() &&
+        is_below(normalized_path(source), inputs_.private_directory)) {
+      copy(mount, source);
+    } else {
+      share(mount, source);
+    }
+    mount.uid_mappings.clear();  // done on the host
+    mount.gid_mappings.clear();
+    return {};
+  }
+
+ private:
+  void copy(oci::Mount& mount, const std::string& source) {
+    const std::string name = fmt::format("{}", plan_.files.size());
+    plan_.files.push_back({.name = name, .source = source});
+    mount.source = fmt::format("{}/{}", guest::kFilesDirectory, name);
+  }
+
+  void share(oci::Mount& mount, const std::string& source) {
+    const std::string name = fmt::format("{}", plan_.shares.size());
+    oci::Mount shared = mount;
+    shared.source = source;
+    shared.destination = "/share/" + name;
+    plan_.shares.push_back(std::move(shared));
+    mount.source = fmt::format("{}/{}", guest::kShareDirectory, name);
+  }
+
+  const GuestInputs& inputs_;
+  GuestPlan& plan_;
+};
+
+void plan_root(const oci::Spec& spec, const GuestInputs& inputs, GuestPlan& plan) {
+  if (!inputs.root_is_shared) return;
+  const std::string& path = spec.root->path;
+  plan.shares.push_back(
+      {.destination = "/share/root",
+       .type = "bind",
+       .source = path.starts_with('/') ? path : inputs.bundle + "/" + path,
+       .options = {"rbind", "rprivate", spec.root->readonly ? "ro" : "rw"}});
+  plan.guest.root->path = fmt::format("{}/root", guest::kShareDirectory);
+}
+
+// Hooks of the host run on the host, around the shell.
+void plan_hooks(oci::Spec& guest) {
+  guest.hooks = oci::Hooks{.start_container = std::move(guest.hooks.start_container)};
+}
+
+}  // namespace
+
+Result<GuestPlan> plan_guest(const oci::Spec& spec, const GuestInputs& inputs) {
+  GuestPlan plan{.guest = spec};
+  TRY(check_linux(spec, plan.warnings));
+  plan_root(spec, inputs, plan);
+  MountPlanner mounts(inputs, plan);
+  for (oci::Mount& mount : plan.guest.mounts) TRY(mounts.add(mount));
+  plan_namespaces(*plan.guest.linux_config);
+  plan_resources(*plan.guest.linux_config);
+  plan_process(*plan.guest.process);
+  plan_hooks(plan.guest);
+  plan.guest.vm.reset();
+  return plan;
+}
+
+}  // namespace trivet::payload::microvm

@@ -1,0 +1,44 @@
+// A container's configuration, divided: what its guest does with it, and what the guest gets from
+// the host for that.
+//
+// The guest runs the container with trivet's own engine, so nearly all of a configuration goes
+// there as it is: the process and its rights, file systems of the kernel's, seccomp, limits. Bind
+// mounts are replaced by what is shared; the network is the guest's own; the host's hooks stay on
+// the host.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "oci/spec.h"
+
+namespace trivet::payload::microvm {
+
+// A file that the guest gets by value.
+struct CopiedFile {
+  std::string name;    // in guest::kFilesDirectory
+  std::string source;  // on the host
+};
+
+struct GuestPlan {
+  oci::Spec guest;
+  std::vector<oci::Mount> shares;  // bind mounts of the shell, on /share/…
+  std::vector<CopiedFile> files;
+  std::vector<std::string> warnings;  // what a VM of its own makes meaningless
+};
+
+struct GuestInputs {
+  std::string bundle;  // relative sources are below it
+  // Regular files below it are copied, since nobody changes them while the container runs; with a
+  // share the machine could not come from a template. Empty: everything is shared.
+  std::string private_directory;
+  bool root_is_shared = false;  // else the root comes from a block device
+};
+
+// Pure but for looking at the kinds of bind mounts' sources. kUnsupported, naming the field, for what
+// a VM can't have: devices of the host, namespaces of others, sockets.
+Result<GuestPlan> plan_guest(const oci::Spec& spec, const GuestInputs& inputs);
+
+}  // namespace trivet::payload::microvm

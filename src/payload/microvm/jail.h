@@ -1,0 +1,34 @@
+// The shell of a microVM: the same namespaces, cgroup and hooks as any container's, with a root that
+// holds what a virtual machine monitor needs and nothing of the container but what is shared with
+// the guest.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "oci/spec.h"
+#include "payload/microvm/sizes.h"
+
+namespace trivet::payload::microvm {
+
+struct JailInputs {
+  std::string directory;  // an empty root: make_jail_root()
+  std::string kernel;     // files of the host
+  std::string initramfs;
+  std::vector<oci::Mount> shares;  // see guest_spec.h
+  Sizes sizes;
+  bool kvm = false;
+  bool tap = false;
+};
+
+// The shell's configuration. Pure.
+[[nodiscard]] oci::Spec plan_jail(const oci::Spec& spec, const JailInputs& inputs);
+
+// The same for a process that enters the shell to reach the guest.
+[[nodiscard]] oci::Process plan_jail_process(const oci::Process& process);
+
+// The root of all jails of this installation: directories and links, made when they are missing.
+Result<std::string> make_jail_root(const std::string& vm_directory);
+
+}  // namespace trivet::payload::microvm

@@ -1,0 +1,296 @@
+#include "payload/microvm/machine.h"
+
+#include <algorithm>
+#include <array>
+#include <fcntl.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/memfd.h"
+#include "base/paths.h"
+#include "payload/host_program.h"
+#include "payload/microvm/guest_spec.h"
+#include "payload/microvm/image_disk.h"
+#include "payload/microvm/initramfs.h"
+#include "payload/microvm/jail.h"
+#include "payload/microvm/job.h"
+#include "payload/microvm/kernel_store.h"
+#include "payload/microvm/scratch_disk.h"
+#include "payload/microvm/sizes.h"
+#include "payload/microvm/template_maker.h"
+
+namespace trivet::payload::microvm {
+
+namespace {
+
+constexpr size_t kFileLimit = 1U << 20U;  // of one that is copied
+
+std::string annotation(const oci::Spec& spec, const char* name, std::string fallback) {
+  const auto entry = spec.annotations.find(name);
+  return entry == spec.annotations.end() ? std::move(fallback) : entry->second;
+}
+
+Result<bool> wants_template(const oci::Spec& spec) {
+  const std::string text = annotation(spec, kTemplateAnnotation, "on");
+  if (text == "on" || text == "off") return text == "on";
+  return fail(ErrorCode::kInvalidArgument, "annotation {}: \"{}\" is neither on nor off",
+              kTemplateAnnotation, text);
+}
+
+Result<uint64_t> scratch_bytes(const oci::Spec& spec) {
+  const auto entry = spec.annotations.find(kDiskAnnotation);
+  if (entry == spec.annotations.end()) return kDefaultScratchBytes;
+  const int64_t bytes = TRY_IN(parse_size(entry->second), "annotation {}", kDiskAnnotation);
+  return static_cast<uint64_t>(std::max<int64_t>(bytes, 0));
+}
+
+Result<std::string> random_hex() {
+  std::array<unsigned char, 16> bytes{};
+  if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+    return fail_errno("getrandom");
+  }
+  std::string text;
+  for (const unsigned char byte : bytes) text += fmt::format("{:02x}", byte);
+  return text;
+}
+
+// The program of the monitor's, with descriptors that are handed over.
+class ProgramBuilder {
+ public:
+  static Result<ProgramBuilder> make() {
+    const std::string path = find_companion("trivet-vmm");
+    if (path.empty()) {
+      return std::unexpected(
+          Error(ErrorCode::kUnsupported, "the program trivet-vmm is not installed")
+              .hint("it runs microVMs; it belongs beside trivet or into ../libexec/trivet"));
+    }
+    ProgramBuilder builder;
+    builder.program_.file = TRY(open_host_program(path));
+    return builder;
+  }
+
+  int add(UniqueFd fd) {
+    program_.descriptors.push_back(std::move(fd));
+    return program_.descriptors.back().get();
+  }
+  // A duplicate: the descriptor stays its owner's. -1 stays -1.
+  Result<int> add_copy(int fd) {
+    if (fd < 0) return -1;
+    UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    if (!copy) return fail_errno("fcntl F_DUPFD_CLOEXEC");
+    return add(std::move(copy));
+  }
+  // A number that gets its meaning later.
+  Result<int> add_place() { return add(TRY(open_file("/dev/null", O_RDONLY))); }
+
+  void set_conversation(const container::Program::Conversation& places) {
+    program_.conversation = places;
+  }
+
+  Result<container::Program> finish(const std::string& job) && {
+    const int fd = add(TRY(sealed_memfd("trivet-vmm-job", job)));
+    program_.env = {fmt::format("{}={}", kJobVariable, fd)};
+    return std::move(program_);
+  }
+
+ private:
+  container::Program program_;
+};
+
+// One machine in the making.
+class Machine {
+ public:
+  explicit Machine(const Request& request)
+      : request_(request), vm_directory_(vm_directory(request.data_directory)) {}
+
+  Result<> check() {
+    TRY(ProgramBuilder::make());
+    return plan();
+  }
+
+  Result<Prepared> run() {
+    TRY(plan());
+    builder_.emplace(TRY(ProgramBuilder::make()));
+    TRY(add_disks());
+    TRY(add_network());
+    TRY(add_template());
+    TRY(add_create());
+    TRY(add_conversation());
+    return finish();
+  }
+
+ private:
+  [[nodiscard]] bool is_layered() const {
+    return request_.overlay != nullptr && request_.overlay->has_value();
+  }
+  void warn(const std::string& text) const {
+    if (request_.on_warning) request_.on_warning(text);
+  }
+
+  Result<> plan() {
+    sizes_ = TRY(plan_sizes(request_.spec));
+    TRY(plan_content());
+    for (const std::string& text : guest_.warnings) warn(text);
+    const Acceleration acceleration = TRY(choose_accelerator(
+        annotation(request_.spec, kAcceleratorAnnotation, "auto"), vm_directory_));
+    if (!acceleration.warning.empty()) warn(acceleration.warning);
+    job_.kvm = acceleration.accelerator == Accelerator::kKvm;
+    job_.tsc_khz = acceleration.tsc_khz;
+    boot_ = TRY(find_guest(vm_directory_, find_companion("trivet-vminit")));
+    job_.acpi = boot_.acpi;
+    job_.vcpus = sizes_.vcpus;
+    job_.memory_mib = sizes_.memory_mib;
+    job_.share = !guest_.shares.empty();
+    return {};
+  }
+
+  Result<> plan_content() {
+    guest_ = TRY(plan_guest(request_.spec,
+                            {.bundle = request_.bundle,
+                             .private_directory = is_layered() ? request_.bundle : "",
+                             .root_is_shared = !is_layered()}));
+    if (!is_layered()) return {};
+    const std::vector<std::string>& lower = (*request_.overlay)->lower_directories;
+    lower_is_shared_ = !image_disk_key(lower);
+    // A directory of the user's, which may change at any time: no image of it would be true.
+    if (lower_is_shared_) {
+      guest_.shares.push_back({.destination = "/share/lower",
+                               .type = "bind",
+                               .source = lower.front(),
+                               .options = {"rbind", "rprivate", "ro"}});
+    }
+    return {};
+  }
+
+  // The image, which all its machines share, and what this one writes.
+  Result<> add_disks() {
+    if (!is_layered()) return {};
+    const container::OverlayRoot& overlay = **request_.overlay;
+    if (lower_is_shared_) {
+      job_.create.lower_share = "lower";
+    } else {
+      ImageDisk image = TRY(image_disk(request_.data_directory, overlay.lower_directories));
+      job_.disks.push_back({.fd = builder_->add(std::move(image.fd)), .read_only = true});
+      job_.create.lower_device = "vda";
+    }
+    const std::string path = request_.bundle + "/scratch.ext4";
+    UniqueFd scratch = exists(path)
+                           ? TRY(open_file(path, O_RDWR))
+                           : TRY(make_scratch_disk(vm_directory_, TRY(scratch_bytes(request_.spec)),
+                                                   path));
+    job_.disks.push_back({.fd = builder_->add(std::move(scratch)), .read_only = false});
+    job_.create.scratch_device = lower_is_shared_ ? "vda" : "vdb";
+    return {};
+  }
+
+  Result<> add_network() {
+    using Kind = Network::Kind;
+    job_.network.kind = Kind::kNone;
+    if (request_.vm.network == VmNetwork::kSocket) {
+      job_.network = {.kind = Kind::kPasst,
+                      .fd = TRY(builder_->add_copy(request_.vm.network_socket))};
+      job_.create.interfaces = request_.vm.interfaces;
+    } else if (request_.vm.network == VmNetwork::kNamespace) {
+      job_.network.kind = Kind::kTap;
+    }
+    return {};
+  }
+
+  // What serves files can't be saved, and how many devices a namespace brings is not known yet.
+  Result<> add_template() {
+    if (job_.share || job_.network.kind == Network::Kind::kTap) return {};
+    if (!TRY(wants_template(request_.spec))) return {};
+    auto found = find_or_make_template({.vm_directory = vm_directory_, .boot = boot_, .job = job_});
+    if (!found) {
+      warn("booting without a template: " + found.error().message());
+      return {};
+    }
+    job_.saved = Template{.memory = builder_->add(std::move(found->memory)),
+                          .state = builder_->add(std::move(found->state))};
+    return {};
+  }
+
+  Result<> add_create() {
+    guest::CreateRequest& create = job_.create;
+    create.config = oci::print_spec(guest_.guest);
+    create.share = job_.share;
+    create.hostname = request_.spec.hostname;
+    for (const CopiedFile& file : guest_.files) {
+      create.files.push_back({.name = file.name,
+                              .mode = 0644,
+                              .content = TRY(read_file(file.source, kFileLimit))});
+    }
+    job_.machine_id = TRY(random_hex());
+    job_.terminal = request_.spec.process->terminal;
+    job_.report = TRY(builder_->add_copy(request_.vm.report));
+    return {};
+  }
+
+  Result<> add_conversation() {
+    container::Program::Conversation places{.sync = TRY(builder_->add_place())};
+    if (!request_.creator_starts) places.listener = TRY(builder_->add_place());
+    job_.sync = places.sync;
+    job_.listener = places.listener;
+    builder_->set_conversation(places);
+    return {};
+  }
+
+  Result<Prepared> finish() {
+    const JailInputs jail{.directory = TRY(make_jail_root(vm_directory_)),
+                          .kernel = boot_.kernel,
+                          .initramfs = boot_.initramfs,
+                          .shares = guest_.shares,
+                          .sizes = sizes_,
+                          .kvm = job_.kvm,
+                          .tap = job_.network.kind == Network::Kind::kTap};
+    Prepared prepared{.isolation = Isolation::kMicrovm,
+                      .spec = plan_jail(request_.spec, jail),
+                      .program = TRY(std::move(*builder_).finish(print_job(job_))),
+                      .own_root = true};
+    prepared.spec.annotations[kIsolationAnnotation] = isolation_name(Isolation::kMicrovm);
+    prepared.machine = MachineFacts{.kernel = boot_.kernel_release,
+                                    .accelerator = accelerator_name(
+                                        job_.kvm ? Accelerator::kKvm : Accelerator::kTcg),
+                                    .vcpus = sizes_.vcpus,
+                                    .memory_mib = sizes_.memory_mib,
+                                    .from_template = job_.saved.has_value()};
+    return prepared;
+  }
+
+  const Request& request_;
+  std::string vm_directory_;
+  Sizes sizes_;
+  GuestPlan guest_;
+  bool lower_is_shared_ = false;
+  Guest boot_;
+  Job job_;
+  std::optional<ProgramBuilder> builder_;
+};
+
+}  // namespace
+
+Result<Prepared> prepare_machine(const Request& request) {
+  return Machine(request).run();
+}
+
+Result<MachineCheck> check_machine(const oci::Spec& spec, const std::string& data_directory) {
+  MachineCheck check;
+  const Request request{.spec = spec,
+                        .data_directory = data_directory,
+                        .on_warning = [&](const std::string& text) {
+                          check.warnings.push_back(text);
+                        }};
+  TRY(Machine(request).check());
+  return check;
+}
+
+Result<PreparedExec> prepare_machine_exec(const oci::Process& process, const std::string& user) {
+  ProgramBuilder builder = TRY(ProgramBuilder::make());
+  const ExecJob job{.request = {.process = oci::print_process(process), .user = user},
+                    .terminal = process.terminal};
+  return PreparedExec{.process = plan_jail_process(process),
+                      .program = TRY(std::move(builder).finish(print_job(job)))};
+}
+
+}  // namespace trivet::payload::microvm

@@ -1,0 +1,26 @@
+// From a configuration to a microVM: the shell around the monitor, and the monitor's job.
+#pragma once
+
+#include "payload/microvm/accelerator.h"
+#include "payload/prepare.h"
+
+namespace trivet::payload::microvm {
+
+inline constexpr const char* kDiskAnnotation = "dev.trivet.vm.disk";          // "20g"
+inline constexpr const char* kTemplateAnnotation = "dev.trivet.vm.template";  // on, off
+
+// What would keep prepare_machine() from working, without making anything: sizes, what a VM can't
+// have, the accelerator, the kernel, the programs.
+struct MachineCheck {
+  std::vector<std::string> warnings;
+};
+Result<MachineCheck> check_machine(const oci::Spec& spec, const std::string& data_directory);
+
+// Plans the sizes, finds or makes what the machine consists of (kernel, disks, template) and the
+// job of trivet-vmm. Errors: those of the parts, each naming what it is about.
+Result<Prepared> prepare_machine(const Request& request);
+
+// A process of the container's, started through the shell.
+Result<PreparedExec> prepare_machine_exec(const oci::Process& process, const std::string& user);
+
+}  // namespace trivet::payload::microvm

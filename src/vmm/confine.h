@@ -1,0 +1,12 @@
+// What the supervisor takes from itself once its machine runs.
+#pragma once
+
+#include "base/result.h"
+
+namespace trivet::vmm {
+
+// No capabilities, no_new_privs, and no system calls but those of a relay: no new programs, no
+// files by name, no executable memory.
+Result<> confine_supervisor();
+
+}  // namespace trivet::vmm

@@ -1,0 +1,116 @@
+#include "vmm/exec_proxy.h"
+
+#include <cstring>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/event_loop.h"
+#include "base/fs.h"
+#include "vmm/connection.h"
+#include "vmm/relay.h"
+
+namespace trivet::vmm {
+
+namespace {
+
+using guest::Frame;
+using guest::FrameType;
+
+constexpr uint32_t kSession = guest::kFirstRequestSession;
+constexpr int kExitFailed = 125;
+
+int exit_code_of(const Error& error) {
+  if (error.code() == ErrorCode::kCommandNotFound) return 127;
+  if (error.code() == ErrorCode::kCommandNotExecutable) return 126;
+  return kExitFailed;
+}
+
+Result<UniqueFd> connect_to_machine() {
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return fail_errno("socket");
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, payload::microvm::kControlSocket, sizeof address.sun_path - 1);
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return fail_errno("connect to the virtual machine");
+  }
+  return fd;
+}
+
+class Proxy {
+ public:
+  Proxy(const payload::microvm::ExecJob& job, EventLoop loop, Signals signals, UniqueFd socket)
+      : job_(job),
+        loop_(std::move(loop)),
+        signals_(std::move(signals)),
+        peer_(loop_, std::move(socket), guest::Direction::kToHost),
+        relay_(loop_, peer_, signals_, {.session = kSession, .terminal = job.terminal}) {}
+
+  Result<int> run() {
+    TRY(peer_.open({.on_frame = [this](const Frame& frame) { return handle(frame); },
+                    .on_end = [this](const Error& error) { give_up(error); },
+                    .on_drained = nullptr}));
+    TRY(relay_.prepare_terminal());
+    peer_.send(FrameType::kExec, kSession, guest::print(job_.request));
+    TRY(loop_.run());
+    return exit_code_;
+  }
+
+ private:
+  Result<> handle(const Frame& frame) {
+    switch (frame.type) {
+      case FrameType::kDone:
+        return relay_.start();
+      case FrameType::kFailed:
+        give_up(guest::parse_error(frame.payload));
+        return {};
+      case FrameType::kExit:
+        relay_.stop();
+        exit_code_ = TRY(guest::read_exit(frame.payload))
+        .code;
+        ended_ = true;
+        relay_.when_drained([this] { loop_.stop(); });
+        return {};
+      default:
+        return relay_.handle(frame);
+    }
+  }
+
+  void give_up(const Error& error) {
+    if (ended_) return;
+    ended_ = true;
+    exit_code_ = exit_code_of(error);
+    std::string text = error.message();
+    if (!error.hint_text().empty()) text += fmt::format(" ({})", error.hint_text());
+    (void)write_all(STDERR_FILENO, text + (job_.terminal ? "\r\n" : "\n"), "stderr");
+    loop_.stop();
+  }
+
+  const payload::microvm::ExecJob& job_;
+  EventLoop loop_;
+  Signals signals_;
+  Connection peer_;
+  Relay relay_;
+  bool ended_ = false;
+  int exit_code_ = kExitFailed;
+};
+
+Result<int> try_exec(const payload::microvm::ExecJob& job) {
+  Signals signals = TRY(Signals::block());
+  EventLoop loop = TRY(EventLoop::create());
+  UniqueFd socket = TRY(connect_to_machine());
+  Proxy proxy(job, std::move(loop), std::move(signals), std::move(socket));
+  return proxy.run();
+}
+
+}  // namespace
+
+int run_exec(const payload::microvm::ExecJob& job) {
+  const auto code = try_exec(job);
+  if (code) return *code;
+  (void)write_all(STDERR_FILENO, code.error().message() + "\n", "stderr");
+  return kExitFailed;
+}
+
+}  // namespace trivet::vmm

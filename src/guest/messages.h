@@ -15,9 +15,9 @@
 namespace trivet::guest {
 
 // Where things are in the guest.
-inline constexpr const char* kShareDirectory = "/run/trivet/share";  // the virtiofs device
-inline constexpr const char* kFilesDirectory = "/run/trivet/files";  // CreateRequest::files
-inline constexpr const char* kLowerDirectory = "/run/trivet/lower";  // the image's block device
+inline constexpr const char* kShareDirectory = "/run/trivet/share";      // the virtiofs device
+inline constexpr const char* kFilesDirectory = "/run/trivet/files";      // CreateRequest::files
+inline constexpr const char* kLowerDirectory = "/run/trivet/lower";      // the image's block device
 inline constexpr const char* kScratchDirectory = "/run/trivet/scratch";  // upper/ and work/
 
 struct Ready {
@@ -84,11 +84,11 @@ struct CopyRequest {
 //
 //   "ping"       {}                      → {}
 //   "stats"      {}                      → Stats
-//   "processes"  {}                      → {"processes": [{"pid", "ppid", "uid", "state", "time_ms", "command"}]}
-//   "freeze", "thaw"                     → {}     the container's cgroup in the guest
-//   "update"     {"resources": "{…}"}    → {}     linux.resources of runtime-spec, as a text
-//   "set-time"   {"unix_ns"}             → {}
-//   "shutdown"   {}                      → {} and then the guest powers off
+//   "processes"  {}                      → {"processes": [{"pid", "ppid", "uid", "state",
+//   "time_ms", "command"}]} "freeze", "thaw"                     → {}     the container's cgroup in
+//   the guest "update"     {"resources": "{…}"}    → {}     linux.resources of runtime-spec, as a
+//   text "set-time"   {"unix_ns"}             → {} "shutdown"   {}                      → {} and
+//   then the guest powers off
 struct Request {
   std::string operation;
   std::string resources;  // JSON text; "update"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import pathlib
+import shutil
 import signal
 import socket
 import struct
@@ -14,7 +16,7 @@ import time
 
 import pytest
 
-from agent import WINDOW, Failed
+from agent import WINDOW, Failed, Monitor
 
 CAPABILITIES = ["CAP_CHOWN", "CAP_KILL", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN"]
 
@@ -382,6 +384,90 @@ def test_a_signal_ends_the_container_and_all_in_it(boot):
     with pytest.raises(Failed) as error:
         machine.agent.exec("true")
     assert error.value.code == "wrong-state"
+
+
+VIRTIOFSD = pathlib.Path("/usr/lib/qemu/virtiofsd")
+
+
+@pytest.mark.skipif(not VIRTIOFSD.exists(), reason="virtiofsd is missing")
+def test_the_share_is_a_root_and_has_bind_mounts(boot, images, tmp_path):
+    shutil.copytree(images / "root", tmp_path / "share/root", symlinks=True)
+    (tmp_path / "share/volume").mkdir()
+    (tmp_path / "share/volume/file").write_text("of the host\n")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "fs.sock"))
+    listener.listen()
+    daemon = subprocess.Popen([VIRTIOFSD, f"--fd={listener.fileno()}", "-o", f"source={tmp_path / 'share'}", "-o",
+                               "cache=auto", "-o", "sandbox=chroot"], pass_fds=[listener.fileno()],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        machine = boot(machine=",memory-backend=mem",
+                       extra=["-object", "memory-backend-memfd,id=mem,size=256M,share=on", "-chardev",
+                              f"socket,id=fs,path={tmp_path / 'fs.sock'}", "-device",
+                              "vhost-user-fs-device,queue-size=1024,chardev=fs,tag=trivet"])
+        document = config("sh", "-c", "cat /mnt/file; echo back > /mnt/new; echo $HOME; echo x > /written")
+        document["root"]["path"] = "/run/trivet/share/root"
+        document["mounts"].append({"destination": "/mnt", "type": "bind", "source": "/run/trivet/share/volume",
+                                   "options": ["rbind", "rw"]})
+        session = machine.agent.create(config=document, share=True, files=[dict(RESOLV)])
+        session.send("S")
+        session.wait_done()
+        assert session.wait_exit() == 0, session.stderr
+        assert session.stdout == b"of the host\n/root\n"
+        assert machine.agent.request("shutdown") == {}
+        assert machine.wait_off() == 0
+    finally:
+        daemon.kill()
+        daemon.wait()
+    assert (tmp_path / "share/volume/new").read_text() == "back\n"
+    assert (tmp_path / "share/root/written").read_text() == "x\n"
+
+
+@pytest.mark.skipif(shutil.which("mkfs.erofs") is None, reason="mkfs.erofs is missing")
+def test_an_erofs_image(boot, images, tmp_path):
+    subprocess.run(["mkfs.erofs", "--quiet", tmp_path / "lower.erofs", images / "root"], check=True,
+                   stdout=subprocess.DEVNULL)
+    with (tmp_path / "lower.erofs").open("ab") as image:
+        image.truncate(-(-image.tell() // 512) * 512)
+    machine = boot(lower=tmp_path / "lower.erofs")
+    session = run(machine, "sh", "-c", "cat /etc/deep/link; mount | grep ' / '")
+    assert session.wait_exit() == 0, session.stderr
+    assert session.stdout.startswith(b"deep\noverlay on / type overlay")
+
+
+def test_a_restored_template_is_somebody_of_its_own(boot, tmp_path):
+    """The guest is saved after kReady and before kWake; two machines continue from there."""
+    memory = tmp_path / "memory"
+
+    def machine(sharing: str, **options):
+        monitor = Monitor()
+        backend = f"memory-backend-file,id=mem,size=256M,mem-path={memory},share={sharing}"
+        started = boot(machine=",memory-backend=mem", pass_fds=[monitor.theirs.fileno(), *options.pop("fds", [])],
+                       extra=["-object", backend, *monitor.arguments, *options.pop("extra", [])], **options)
+        monitor.begin()
+        return started, monitor
+
+    template, monitor = machine("on")
+    monitor.run("stop")
+    monitor.run("migrate", uri=f"exec:cat > {tmp_path / 'state'}")
+    monitor.wait_migrated()
+    monitor.run("quit")
+    template.wait_off()
+    seen = []
+    for _ in range(2):
+        with (tmp_path / "state").open("rb") as state:
+            clone, monitor = machine("off", restored=True, fds=[state.fileno()], extra=["-incoming", "defer"])
+            monitor.run("migrate-incoming", uri=f"fd:{state.fileno()}")
+            monitor.wait_migrated()
+        monitor.run("cont")
+        clone.agent.wake()
+        session = run(clone, "sh", "-c", "head -c 16 /dev/urandom; date +%s")
+        assert session.wait_exit() == 0
+        seen.append(session.stdout[:16])
+        assert abs(int(session.stdout[16:]) - time.time()) < 5
+        assert clone.agent.request("shutdown") == {}
+        assert clone.wait_off() == 0
+    assert seen[0] != seen[1]
 
 
 def test_the_network(boot):

@@ -95,7 +95,7 @@ void Machine::close_given() {
   }
   if (!job_.saved) return;
   ::close(job_.saved->memory);
-  ::close(job_.saved->state);
+  if (restores(job_)) ::close(job_.saved->state);
 }
 
 Result<> Machine::watch() {

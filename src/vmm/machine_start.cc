@@ -47,7 +47,7 @@ Result<> Machine::start() {
   TRY(watch());
   if (job_.mode == Job::Mode::kRun) TRY(relay_->prepare_terminal());
   TRY(router_->listen());
-  return confine_supervisor();
+  return confine_self();
 }
 
 Result<> Machine::start_qemu() {

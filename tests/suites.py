@@ -197,9 +197,10 @@ def unit_tests(preset: str) -> Counts:
 NO_TEST_SELECTED = 5  # pytest's exit code
 
 
-def pytest_suite(title: str, preset: str, arguments: list[str]) -> Counts:
+def pytest_suite(title: str, preset: str, arguments: list[str], **variables: str) -> Counts:
     folder = ROOT / ("build" if preset == "release" else f"build-{preset}") / "bin"
-    environment = {**os.environ, "TRIVET_BIN_DIR": str(folder), "TRIVET_TEST_PATIENCE": "4"}
+    environment = {**os.environ, "TRIVET_BIN_DIR": str(folder), "TRIVET_TEST_PATIENCE": "4",
+                   **variables}
     if preset != "release":
         environment.update(SANITIZER_ENVIRONMENT)
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
@@ -266,6 +267,19 @@ def in_guest(options: list[str], *arguments: str) -> Counts:
         failed = max(failed, 1)
         show("tests in the guest", result.stdout, lines=1000)
     return Counts(counts.get("passed", 0), failed, counts.get("skipped", 0))
+
+
+# Those that need no particular isolation, with a virtual machine around each container.
+MICROVM_TESTS = ("test_run_errors.py", "test_run_exec.py", "test_run_files.py", "test_run_isolation.py",
+                 "test_run_lifecycle.py", "test_run_limits.py", "test_run_logs.py",
+                 "test_run_network.py", "test_run_program.py", "test_run_terminal.py")
+
+
+def microvm_tests(arguments: list[str]) -> Counts:
+    """The integration tests of `trivet run`, each container in a microVM."""
+    return pytest_suite("integration tests in microVMs", "release",
+                        ["-n", str(CPUS), *(f"tests/integration/{name}" for name in MICROVM_TESTS),
+                         *arguments], TRIVET_TEST_ISOLATION="microvm", TRIVET_TEST_PATIENCE="8")
 
 
 def integration_tests(preset: str, arguments: list[str]) -> Counts:
@@ -339,6 +353,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     integration_asan = Suite("integration tests, sanitizers",
                              lambda: integration_tests("asan", options.pytest))
     fuzzers = Suite("fuzzers", lambda: fuzz(options.fuzz_seconds))
+    microvms = Suite("integration tests in microVMs", lambda: microvm_tests(options.pytest))
     faults = Suite("faults", lambda: fault_tests(options.pytest))
     guest = Suite("tests in a guest with cgroup v2", guest_tests)
     systemd = Suite("tests in guests with systemd", systemd_tests)
@@ -350,6 +365,8 @@ def plan(options: argparse.Namespace) -> list[Stage]:
         return [[[build_release, faults]]]
     if options.guest:
         return [[[build_release, guest, systemd]]]
+    if options.microvm:
+        return [[[build_release, microvms]]]
     if options.callers:
         return [[[build_release, callers]]]
     if options.conformance:
@@ -361,7 +378,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     if options.quick:
         return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]]]
     return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]],
-            [[integration_asan], [fuzzers, tidy]], [[faults]], [[guest, systemd]]]
+            [[integration_asan], [fuzzers, tidy]], [[faults]], [[microvms]], [[guest, systemd]]]
 
 
 def parse_options() -> argparse.Namespace:
@@ -380,6 +397,8 @@ def parse_options() -> argparse.Namespace:
                       help="only the tests that fail every kernel call in turn")
     some.add_argument("--guest", action="store_true",
                       help="only the tests in virtual machines with cgroup v2 and with systemd")
+    some.add_argument("--microvm", action="store_true",
+                      help="only the integration tests of trivet run with a microVM each")
     some.add_argument("--callers", action="store_true",
                       help="only podman, buildah, docker and containerd driving trivet-oci")
     some.add_argument("--conformance", action="store_true",

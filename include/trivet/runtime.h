@@ -273,6 +273,34 @@ struct VolumeInfo {
   std::vector<std::string> used_by;  // container names
 };
 
+// Where the kernel of microVMs comes from; by default Debian's for virtual machines, unless there is
+// a kernel already.
+struct VmSetupOptions {
+  std::string kernel;   // a package, or the path of a vmlinux, a bzImage or a package's file
+  std::string modules;  // with a kernel's file: the directory of its modules
+  std::string from;     // a directory that another setup made
+  bool from_source = false;
+  std::function<void(const std::string&)> progress;  // receives what is being done
+};
+
+struct VmKernelInfo {
+  std::string id;       // the first digits of its digest
+  std::string release;  // `uname -r`
+  std::string source;   // "linux-image-…_VERSION", a path
+  std::string digest;   // "sha256:…"
+  std::string directory;
+  bool acpi = true;      // it finds its devices through ACPI
+  bool current = false;  // microVMs get this one
+  uint64_t size = 0;     // bytes, with its modules
+  std::vector<std::string> modules;
+};
+
+struct VmSetup {
+  VmKernelInfo kernel;
+  bool was_there = false;
+  std::string initramfs;  // its path; empty when trivet-vminit is not installed
+};
+
 struct RuntimeOptions {
   std::string data_dir;   // empty: TRIVET_DATA_DIR, /var/lib/trivet or ~/.local/share/trivet
   std::string state_dir;  // empty: TRIVET_STATE_DIR, /run/trivet or $XDG_RUNTIME_DIR/trivet
@@ -354,6 +382,13 @@ class Runtime {
   Result<std::string> create_volume(const std::string& name);
   Result<> remove_volume(const std::string& name, bool force);
   Result<PruneResult> prune_volumes();
+
+  // --- microVMs: what they are made of on this host
+  Result<VmSetup> setup_vm(const VmSetupOptions& options);
+  Result<std::vector<VmKernelInfo>> vm_kernels();  // the current one first
+  // By id, unique prefix of it, or release.
+  Result<> remove_vm_kernel(std::string_view name);
+  Result<std::string> vm_info();  // JSON
 
   // --- the host: versions, directories, cgroups, kernel features, counts, as JSON
   Result<std::string> info();

@@ -53,6 +53,12 @@ Command make_volume_inspect();
 Command make_volume_rm();
 Command make_volume_prune();
 
+// commands_vm.cc
+Command make_vm_setup();
+Command make_vm_ls();
+Command make_vm_info();
+Command make_vm_rm();
+
 // commands_host.cc
 Command make_info();
 Command make_version();

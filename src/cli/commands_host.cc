@@ -9,6 +9,7 @@
 #include "cli/format.h"
 #include "cli/help.h"
 #include "cli/manual.h"
+#include "cli/outline.h"
 #include "cli/registry.h"
 #include "cli/session.h"
 
@@ -18,38 +19,9 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-// JSON as indented "Name: value" lines.
-void append_outline(std::string& out, const Object& value, size_t indent) {
-  const std::string margin(indent, ' ');
-  for (const auto& [key, member] : value.items()) {
-    const std::string label = value.is_array() ? "-" : key + ":";
-    if (member.is_structured() && !member.empty()) {
-      out += margin + label + '\n';
-      append_outline(out, member, indent + 2);
-    } else if (member.is_string()) {
-      out += fmt::format("{}{} {}\n", margin, label, printable(member.get<std::string>()));
-    } else {
-      out += fmt::format("{}{} {}", margin, label,
-                         member.is_structured() ? "none\n" : dump_line(member));
-    }
-  }
-}
-
 Result<int> info(Session& session, const std::string& format) {
   Runtime* runtime = TRY(session.runtime());
-  const std::string document = TRY(runtime->info());
-  const Object object = Object::parse(document, nullptr, false);
-  if (object.is_discarded()) return fail(ErrorCode::kCorrupt, "info: not JSON");
-  if (format == "json") {
-    session.print(dump_pretty(object));
-  } else if (!format.empty() && format != "text") {
-    session.print(TRY(render_template(format, object)) + '\n');
-  } else {
-    std::string text;
-    append_outline(text, object, 0);
-    session.print(text);
-  }
-  return 0;
+  return print_document(session, TRY(runtime->info()), format);
 }
 
 Result<int> version(Session& session, const std::string& format) {

@@ -15,6 +15,7 @@ constexpr const char* kSee = "See what they do";
 constexpr const char* kManage = "Manage containers";
 constexpr const char* kImages = "Images";
 constexpr const char* kVolumes = "Volumes";
+constexpr const char* kVms = "MicroVMs";
 constexpr const char* kHost = "This host";
 constexpr const char* kHidden = "";
 
@@ -64,6 +65,11 @@ constexpr std::array kEntries{
     Entry{"volume rm", kVolumes, "Remove volumes", make_volume_rm},
     Entry{"volume prune", kVolumes, "Remove volumes that no container uses", make_volume_prune},
 
+    Entry{"vm setup", kVms, "Install the kernel that microVMs are started with", make_vm_setup},
+    Entry{"vm ls", kVms, "List the kernels for microVMs", make_vm_ls},
+    Entry{"vm info", kVms, "Show what microVMs are made of on this host", make_vm_info},
+    Entry{"vm rm", kVms, "Remove kernels for microVMs", make_vm_rm},
+
     Entry{"info", kHost, "Show what this host can do and where things are kept", make_info},
     Entry{"version", kHost, "Show the version", make_version},
     Entry{"completion", kHost, "Print the completion script of a shell", make_completion},
@@ -92,6 +98,8 @@ constexpr std::array kTranslations{
     Translation{"image pull", "use `trivet pull`"},
     Translation{"image push", "use `trivet push`"},
     Translation{"volume list", "use `trivet volume ls`"},
+    Translation{"vm list", "use `trivet vm ls`"},
+    Translation{"vm install", "use `trivet vm setup`"},
     Translation{"system", "use `trivet info` and `trivet prune`"},
     Translation{"login",
                 "use `--creds USER:PASSWORD`, or the login of Docker or Podman, which is used"},
@@ -117,10 +125,11 @@ const Entry* find_entry(std::string_view path) {
 }
 
 bool is_group(std::string_view word) {
-  return word == "image" || word == "volume";
+  return word == "image" || word == "volume" || word == "vm";
 }
 
 std::string group_summary(std::string_view word) {
+  if (word == "vm") return "Work with what microVMs are made of";
   return word == "image" ? "Work with images" : "Work with volumes";
 }
 

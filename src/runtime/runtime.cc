@@ -19,6 +19,7 @@
 #include "runtime/names.h"
 #include "runtime/observe.h"
 #include "runtime/prune.h"
+#include "runtime/vm.h"
 #include "runtime/volumes.h"
 
 namespace trivet {
@@ -308,6 +309,22 @@ Result<> Runtime::remove_volume(const std::string& name, bool force) {
 
 Result<PruneResult> Runtime::prune_volumes() {
   return runtime::prune_volumes(state_->home);
+}
+
+Result<VmSetup> Runtime::setup_vm(const VmSetupOptions& options) {
+  return runtime::setup_vm(state_->home, options);
+}
+
+Result<std::vector<VmKernelInfo>> Runtime::vm_kernels() {
+  return runtime::list_vm_kernels(state_->home);
+}
+
+Result<> Runtime::remove_vm_kernel(std::string_view name) {
+  return runtime::remove_vm_kernel(state_->home, name);
+}
+
+Result<std::string> Runtime::vm_info() {
+  return runtime::describe_vm(state_->home);
 }
 
 Result<std::string> Runtime::info() {

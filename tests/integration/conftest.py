@@ -17,12 +17,15 @@ import pytest
 
 import harness
 import oci_harness
+import payloads
+import vm_harness
 import wasm_harness
 
 NEEDS = {
     "root": "root, to make namespaces without a user namespace",
     "cgroup": "cgroup controllers for memory, cpu and pids that can be written",
     "network": "pasta (Debian's package passt) and /dev/net/tun",
+    "microvm": "QEMU, and a guest's kernel from scripts/setup-vm",
     "wasm": "trivet-wasm, and Debian's clang-19, lld-19, wasi-libc, libclang-rt-19-dev-wasm32, wabt",
     "wasip2": "rustc with the target wasm32-wasip2, which scripts/setup-wasm-programs adds",
     "real_wasm": "programs that scripts/setup-wasm-programs fetches and builds",
@@ -46,6 +49,8 @@ def missing_need(name: str) -> str | None:
             return "pasta is not installed"
         if not os.path.exists("/dev/net/tun"):
             return "there is no /dev/net/tun"
+    if name == "microvm":
+        return vm_harness.missing()
     if name == "wasm":
         return wasm_harness.toolchain_missing()
     if name == "wasip2":
@@ -58,6 +63,10 @@ def missing_need(name: str) -> str | None:
 def pytest_configure(config):
     for name, text in NEEDS.items():
         config.addinivalue_line("markers", f"{name}: needs {text}")
+
+
+def pytest_collection_modifyitems(items):
+    payloads.mark(items)
 
 
 def pytest_runtest_setup(item):

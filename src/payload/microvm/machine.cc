@@ -10,7 +10,6 @@
 #include "base/memfd.h"
 #include "base/paths.h"
 #include "payload/host_program.h"
-#include "payload/microvm/accelerator.h"
 #include "payload/microvm/guest_spec.h"
 #include "payload/microvm/image_disk.h"
 #include "payload/microvm/initramfs.h"
@@ -133,13 +132,11 @@ class Machine {
     sizes_ = TRY(plan_sizes(request_.spec));
     TRY(plan_content());
     for (const std::string& text : guest_.warnings) warn(text);
-    const Accelerator accelerator = TRY(choose_accelerator(
-        vm_directory_, annotation(request_.spec, kAcceleratorAnnotation, "auto")));
-    if (!accelerator.kvm && !accelerator.why_not_kvm.empty()) {
-      warn("the microVM runs in software emulation, which is slow: " + accelerator.why_not_kvm);
-    }
-    job_.kvm = accelerator.kvm;
-    job_.tsc_khz = accelerator.tsc_khz;
+    const Acceleration acceleration = TRY(choose_accelerator(
+        annotation(request_.spec, kAcceleratorAnnotation, "auto"), vm_directory_));
+    if (!acceleration.warning.empty()) warn(acceleration.warning);
+    job_.kvm = acceleration.accelerator == Accelerator::kKvm;
+    job_.tsc_khz = acceleration.tsc_khz;
     boot_ = TRY(find_guest(vm_directory_, find_companion("trivet-vminit")));
     job_.acpi = boot_.acpi;
     job_.vcpus = sizes_.vcpus;
@@ -253,7 +250,8 @@ class Machine {
                       .own_root = true};
     prepared.spec.annotations[kIsolationAnnotation] = isolation_name(Isolation::kMicrovm);
     prepared.machine = MachineFacts{.kernel = boot_.kernel_release,
-                                    .accelerator = job_.kvm ? "kvm" : "tcg",
+                                    .accelerator = accelerator_name(
+                                        job_.kvm ? Accelerator::kKvm : Accelerator::kTcg),
                                     .vcpus = sizes_.vcpus,
                                     .memory_mib = sizes_.memory_mib,
                                     .from_template = job_.saved.has_value()};

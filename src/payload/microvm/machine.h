@@ -1,11 +1,11 @@
 // From a configuration to a microVM: the shell around the monitor, and the monitor's job.
 #pragma once
 
+#include "payload/microvm/accelerator.h"
 #include "payload/prepare.h"
 
 namespace trivet::payload::microvm {
 
-inline constexpr const char* kAcceleratorAnnotation = "dev.trivet.vm.accel";  // auto, kvm, tcg
 inline constexpr const char* kDiskAnnotation = "dev.trivet.vm.disk";          // "20g"
 inline constexpr const char* kTemplateAnnotation = "dev.trivet.vm.template";  // on, off
 

@@ -3,6 +3,7 @@
 
 #include "payload/microvm/initramfs.h"
 #include "payload/microvm/job.h"
+#include "payload/microvm/template_store.h"
 
 namespace trivet::payload::microvm {
 
@@ -10,11 +11,6 @@ struct TemplateRequest {
   std::string vm_directory;
   const Guest& boot;
   const Job& job;  // whose machine it is
-};
-
-struct TemplateFiles {
-  UniqueFd memory;
-  UniqueFd state;
 };
 
 // The machine that makes a template is as confined as any, has nothing of a container's, and ends.

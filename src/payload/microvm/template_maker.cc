@@ -1,0 +1,143 @@
+#include "payload/microvm/template_maker.h"
+
+#include <array>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/memfd.h"
+#include "base/paths.h"
+#include "container/container.h"
+#include "payload/host_program.h"
+#include "payload/microvm/jail.h"
+
+namespace trivet::payload::microvm {
+
+namespace {
+
+// A read-only disk can't be told a new size after a restore, so the template's is larger than any
+// image; a writable one is.
+constexpr off_t kReadOnlyBytes = off_t{1} << 40;
+constexpr off_t kWritableBytes = off_t{1} << 25;
+constexpr std::chrono::seconds kPatience{120};
+constexpr size_t kMessageLimit = 64U << 10U;
+
+Result<UniqueFd> make_blank_disk(off_t bytes) {
+  UniqueFd fd(memfd_create("trivet-blank-disk", MFD_CLOEXEC));
+  if (!fd || ftruncate(fd.get(), bytes) != 0) return fail_errno("make a blank disk");
+  return fd;
+}
+
+// The machine of a template: what the job's has, with nothing behind its devices.
+class TemplateMachine {
+ public:
+  TemplateMachine(const TemplateRequest& request, int memory, int state) : request_(request) {
+    job_ = request.job;
+    job_.mode = Job::Mode::kMakeTemplate;
+    job_.saved = Template{.memory = memory, .state = state};
+    job_.create = {};
+    job_.sync = job_.listener = job_.report = job_.console = -1;
+    job_.terminal = false;
+  }
+
+  Result<> run() {
+    TRY(add_devices());
+    TRY(add_copy(job_.saved->memory));
+    TRY(add_copy(job_.saved->state));
+    const std::string path = find_companion("trivet-vmm");
+    program_.file = TRY(open_host_program(path));
+    program_.descriptors.push_back(TRY(sealed_memfd("trivet-vmm-job", print_job(job_))));
+    program_.env = {fmt::format("{}={}", kJobVariable, program_.descriptors.back().get())};
+    return run_in_jail();
+  }
+
+ private:
+  Result<> add_copy(int& number) {
+    UniqueFd copy(fcntl(number, F_DUPFD_CLOEXEC, 3));
+    if (!copy) return fail_errno("fcntl F_DUPFD_CLOEXEC");
+    number = copy.get();
+    program_.descriptors.push_back(std::move(copy));
+    return {};
+  }
+
+  Result<> add_devices() {
+    for (Disk& disk : job_.disks) {
+      UniqueFd blank = TRY(make_blank_disk(disk.read_only ? kReadOnlyBytes : kWritableBytes));
+      disk.fd = blank.get();
+      program_.descriptors.push_back(std::move(blank));
+    }
+    if (job_.network.kind == Network::Kind::kNone) return {};
+    std::array<int, 2> pair{};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
+      return fail_errno("socketpair");
+    }
+    job_.network.fd = pair[0];
+    program_.descriptors.emplace_back(pair[0]);
+    other_end_ = UniqueFd(pair[1]);
+    return {};
+  }
+
+  [[nodiscard]] oci::Spec jail(const std::string& root) const {
+    oci::Spec spec;
+    spec.process.emplace();
+    oci::Linux& config = spec.linux_config.emplace();
+    config.namespaces = {{.type = oci::NamespaceType::kNetwork}};
+    return plan_jail(spec, {.directory = root,
+                            .kernel = request_.boot.kernel,
+                            .initramfs = request_.boot.initramfs,
+                            .sizes = {.vcpus = job_.vcpus, .memory_mib = job_.memory_mib},
+                            .kvm = job_.kvm});
+  }
+
+  Result<> run_in_jail() {
+    const UniqueFd null = TRY(open_file("/dev/null", O_RDWR));
+    const UniqueFd messages(memfd_create("trivet-vmm-messages", MFD_CLOEXEC));
+    if (!messages) return fail_errno("memfd_create");
+    auto container = TRY(container::Container::create(
+        jail(TRY(make_jail_root(request_.vm_directory))),
+        {.state_root = request_.vm_directory + "/making",
+         .id = fmt::format("template-{}-{}", getpid(), gettid()),
+         .bundle = request_.vm_directory,
+         .stdio = {.stdin_fd = null.get(), .stdout_fd = null.get(), .stderr_fd = messages.get()},
+         .program = &program_,
+         .cgroup_driver = cgroup::Driver::kDisabled,
+         .start_by = container::CreateOptions::StartBy::kCreator}));
+    auto made = wait_for(container, messages.get());
+    auto removed = container.remove(container::Container::Force::kYes);
+    if (made && !removed) return removed;
+    return made;
+  }
+
+  static Result<> wait_for(container::Container& container, int messages) {
+    TRY(container.start());
+    if (!TRY(wait_pidfd(container.init_pidfd(), kPatience))) {
+      return fail(ErrorCode::kTimeout, "the template's machine has not booted after {} s",
+                  kPatience.count());
+    }
+    const int code = TRY(reap_child(container.init_pidfd()));
+    if (code == 0) return {};
+    if (lseek(messages, 0, SEEK_SET) != 0) return fail_errno("lseek");
+    const std::string text = read_fd(messages, "messages", kMessageLimit).value_or("");
+    return fail(ErrorCode::kSystem, "the template's machine ended with exit code {}: {}", code,
+                trim(text));
+  }
+
+  const TemplateRequest& request_;
+  Job job_;
+  container::Program program_;
+  UniqueFd other_end_;  // of the network, which nobody serves
+};
+
+}  // namespace
+
+Result<TemplateFiles> find_or_make_template(const TemplateRequest& request) {
+  const std::string key = TRY(template_key(request.boot, request.job));
+  if (auto found = TRY(find_template(request.vm_directory, key))) return std::move(*found);
+  return make_template(
+      request.vm_directory, key, request.job.memory_mib << 20U,
+      [&](int memory, int state) { return TemplateMachine(request, memory, state).run(); });
+}
+
+}  // namespace trivet::payload::microvm

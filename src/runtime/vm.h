@@ -1,0 +1,20 @@
+// What microVMs are made of, for `trivet vm`: kernels are fetched, listed and removed.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "runtime/home.h"
+#include "trivet/runtime.h"
+
+namespace trivet::runtime {
+
+Result<VmSetup> setup_vm(const Home& home, const VmSetupOptions& options);
+Result<std::vector<VmKernelInfo>> list_vm_kernels(const Home& home);
+Result<> remove_vm_kernel(const Home& home, std::string_view name);
+// The document of `trivet vm info`.
+Result<std::string> describe_vm(const Home& home);
+
+}  // namespace trivet::runtime

@@ -1,5 +1,5 @@
-// What the supervisor takes from itself once its machine runs, and an exec'd program's proxy once it
-// is connected.
+// What the supervisor takes from itself once its machine runs, and an exec'd program's proxy once
+// it is connected.
 #pragma once
 
 #include "base/result.h"

@@ -258,10 +258,6 @@ def test_the_end_of_qemu_is_told(start_vm):
 
 
 def test_a_machine_that_does_not_boot_is_told(start_vm):
-    machine = start_vm("true", job={"memoryMib": 20}, wait=False)
-    kind, words = machine.receive()
-    assert kind == PAYLOAD_FAILED, words
-    assert machine.wait(10) == 1
     machine = start_vm("true", job={"bootTimeoutMs": 50}, wait=False)
     kind, words = machine.receive()
     assert kind == PAYLOAD_FAILED and json.loads(words)["code"] == "timeout"
@@ -306,3 +302,88 @@ def test_a_client_that_keeps_no_rules_is_cut_off(sleeper):
         client.settimeout(10)
         assert client.recv(100) == b""
     assert sleeper.exec("true")[0] == 0
+
+
+# ---- networks
+
+
+NETWORK = r"""
+ip link set lo up
+ip netns add outside 2> /dev/null || true
+ip link add eth0 address 02:11:22:33:44:55 type veth peer name peer
+ip link set eth0 mtu 1400
+ip addr add 10.9.0.2/24 dev eth0
+ip -6 addr add fd00:9::2/64 dev eth0 nodad
+ip link set eth0 up
+"""
+
+
+def test_a_tap_takes_over_the_interface(start_vm):
+    prepare = NETWORK.replace("ip netns add outside 2> /dev/null || true\n", "") + r"""
+unshare -n sleep 1000 & outside=$!
+sleep 0.3
+ip link set peer netns $outside
+nsenter -t $outside -n sh -c 'ip link set lo up; ip addr add 10.9.0.1/24 dev peer; ip -6 addr add fd00:9::1/64 dev peer nodad; ip link set peer up; ip link set peer mtu 1400; (while :; do echo pong | busybox nc -l -p 7777; done) > /dev/null 2>&1 &' 
+ip route add default via 10.9.0.1
+ip -6 route add default via fd00:9::1
+"""
+    machine = start_vm("sh", "-c", "ip -o addr show dev eth0; ip link show dev eth0; ip route; "
+                                   "for i in 1 2 3 4 5; do nc -w 3 10.9.0.1 7777 </dev/null && break; sleep 0.3; done; "
+                                   "ping -c 2 -w 5 fd00:9::1",
+                       job={"network": {"kind": "tap", "fd": -1}}, prepare=prepare)
+    code, out, err = finish(machine)
+    text = out.decode()
+    assert code == 0, (text, err)
+    for word in ("10.9.0.2/24", "fd00:9::2/64", "mtu 1400", "02:11:22:33:44:55", "default via 10.9.0.1", "pong"):
+        assert word in text, (word, text)
+
+
+def test_without_an_interface_a_tap_network_is_none(start_vm):
+    machine = start_vm("ip", "-o", "link", job={"network": {"kind": "tap", "fd": -1}})
+    code, out, _ = finish(machine)
+    assert code == 0 and b"eth0" not in out
+
+
+def test_passt(start_vm, tmp_path):
+    ours, theirs = socket.socketpair()
+    server = socket.create_server(("127.0.0.1", 0))
+    passt = subprocess.Popen(["passt", "-f", "-q", "-F", str(theirs.fileno()), "-a", "10.0.2.15", "-n", "24", "-g",
+                              "10.0.2.2", "-m", "65520", "-t", "none", "-u", "none"], pass_fds=[theirs.fileno()],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    theirs.close()
+    interfaces = [{"name": "eth0", "mtu": 65520, "addresses": ["10.0.2.15/24"],
+                   "routes": [{"destination": "0.0.0.0/0", "gateway": "10.0.2.2"}]}]
+    machine = start_vm("sh", "-c", f"nc -w 5 10.0.2.2 {server.getsockname()[1]} < /dev/null",
+                       job={"network": {"kind": "passt", "fd": ours.fileno()}},
+                       create={"interfaces": interfaces}, fds=(ours.fileno(),))
+    ours.close()
+    machine.start()
+    server.settimeout(30)
+    connection, _ = server.accept()
+    connection.sendall(b"hello from outside\n")
+    connection.close()
+    out, _ = machine.process.communicate(timeout=30)
+    assert (machine.process.returncode, out) == (0, b"hello from outside\n")
+    assert passt.wait(10) == 0
+
+
+# ---- what the guest gets from the host
+
+
+def test_a_shared_directory(start_vm, tmp_path, images):
+    share = tmp_path / "share"
+    subprocess.run(["cp", "-a", images / "root", tmp_path / "root"], check=True)
+    (share / "root").mkdir(parents=True)
+    (share / "data").mkdir()
+    subprocess.run(["cp", "-a", *(images / "root").iterdir(), share / "root"], check=True)
+    from shell import container
+    config = container("sh", "-c", "echo from the guest > /data/file; chown 1000:1000 /data/file; mkfifo /data/fifo; "
+                                   "cat /data/in; ls -la /data", root="/run/trivet/share/root")
+    config["mounts"].append({"destination": "/data", "type": "bind", "source": "/run/trivet/share/data",
+                             "options": ["bind", "rw"]})
+    (share / "data/in").write_text("from the host\n")
+    machine = start_vm(config=config, disks=[], job={"share": True}, create={"share": True}, share=share)
+    code, out, err = finish(machine)
+    assert code == 0 and b"from the host\n" in out, (out, err, machine.console.read_text()[-3000:])
+    assert (share / "data/file").read_text() == "from the guest\n"
+    assert (share / "data/file").stat().st_uid == 1000

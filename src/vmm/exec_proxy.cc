@@ -7,6 +7,7 @@
 
 #include "base/event_loop.h"
 #include "base/fs.h"
+#include "vmm/confine.h"
 #include "vmm/connection.h"
 #include "vmm/relay.h"
 
@@ -52,6 +53,7 @@ class Proxy {
                     .on_end = [this](const Error& error) { give_up(error); },
                     .on_drained = nullptr}));
     TRY(relay_.prepare_terminal());
+    TRY(confine_self());
     peer_.send(FrameType::kExec, kSession, guest::print(job_.request));
     TRY(loop_.run());
     return exit_code_;

@@ -1,6 +1,7 @@
 // From QEMU's start to a guest that is awake: by a boot, or out of a template. And the making of
 // one.
 #include <chrono>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "vmm/machine.h"
@@ -66,8 +67,11 @@ void Machine::save() {
   report_.page().boot_us = microseconds_since(begun_);
   enter(Phase::kSaving, kSaveLimit);
   set_migration_capabilities(nullptr);
-  execute("stop", nullptr,
-          [this] { execute("migrate", {{"uri", fmt::format("fd:{}", state_number_)}}, nullptr); });
+  qmp_->give_descriptor("state", job_.saved->state, [this](Result<Json> given) {
+    ::close(job_.saved->state);
+    if (!given) return give_up(std::move(given).error());
+    execute("stop", nullptr, [this] { execute("migrate", {{"uri", "fd:state"}}, nullptr); });
+  });
 }
 
 void Machine::saved() {

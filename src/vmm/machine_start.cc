@@ -47,7 +47,7 @@ Result<> Machine::start() {
   TRY(watch());
   if (job_.mode == Job::Mode::kRun) TRY(relay_->prepare_terminal());
   TRY(router_->listen());
-  return confine_supervisor();
+  return confine_self();
 }
 
 Result<> Machine::start_qemu() {
@@ -95,7 +95,7 @@ void Machine::close_given() {
   }
   if (!job_.saved) return;
   ::close(job_.saved->memory);
-  ::close(job_.saved->state);
+  if (restores(job_)) ::close(job_.saved->state);
 }
 
 Result<> Machine::watch() {

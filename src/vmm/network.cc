@@ -3,6 +3,8 @@
 #include <array>
 #include <sys/socket.h>
 
+#include "vmm/tap.h"
+
 namespace trivet::vmm {
 
 namespace {
@@ -21,6 +23,29 @@ Result<Network> lead_nowhere() {
   return network;
 }
 
+void add_tap(Network& network, UniqueFd fd) {
+  network.backends.push_back({.kind = NetBackend::Kind::kTap, .fd = fd.get()});
+  network.owned.push_back(std::move(fd));
+}
+
+// A machine with a template has exactly one device, with or without an interface behind it.
+Result<Network> take_over(const Job& job) {
+  Network network;
+  const bool makes_template = job.mode == Job::Mode::kMakeTemplate;
+  const auto found = makes_template ? std::vector<FoundInterface>{} : TRY(find_interfaces());
+  if (job.saved && found.size() > 1) {
+    return fail(ErrorCode::kUnsupported, "the template has one network device, and there are {}",
+                found.size());
+  }
+  for (size_t i = 0; i < found.size(); ++i) {
+    Tap tap = TRY(join_interface(found[i], i));
+    network.interfaces.push_back(std::move(tap.interface));
+    add_tap(network, std::move(tap.fd));
+  }
+  if (job.saved && found.empty()) add_tap(network, TRY(make_tap(0)));
+  return network;
+}
+
 }  // namespace
 
 Result<Network> prepare_network(const Job& job) {
@@ -34,9 +59,9 @@ Result<Network> prepare_network(const Job& job) {
       network.owned.emplace_back(job.network.fd);
       return network;
     case Kind::kTap:
-      break;
+      return take_over(job);
   }
-  return fail(ErrorCode::kUnsupported, "tap networks are not there yet");
+  return network;
 }
 
 }  // namespace trivet::vmm

@@ -115,10 +115,11 @@ class Builder {
     }
   }
 
-  void state(int preload) {
+  // The state is written to a descriptor that comes by QMP, since QEMU 7.2 wants it so.
+  void saved(int preload) {
     if (!job_.saved) return;
-    plan_.state_number = give(job_.saved->state);
     plan_.env = {fmt::format("LD_PRELOAD=/proc/self/fd/{}", give(preload))};
+    if (restores(job_)) plan_.state_number = give(job_.saved->state);
   }
 
   QemuPlan take() { return std::move(plan_); }
@@ -173,7 +174,7 @@ QemuPlan plan_qemu(const Job& job, const QemuEnds& ends) {
   builder.disks();
   builder.share(ends.share);
   builder.network(ends.network);
-  builder.state(ends.preload);
+  builder.saved(ends.preload);
   return builder.take();
 }
 

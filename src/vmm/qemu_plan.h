@@ -34,7 +34,7 @@ struct QemuPlan {
   std::vector<std::string> argv;
   std::vector<InheritedFd> inherited;
   std::vector<std::string> env;
-  int state_number = -1;  // of the template's state, as QEMU has it
+  int state_number = -1;  // of the state to be restored, as QEMU has it
 };
 
 // A disk's node in QEMU's block layer, for QMP.

@@ -3,6 +3,7 @@
 #include <array>
 #include <sys/socket.h>
 
+#include "base/fd_passing.h"
 #include "base/text.h"
 
 namespace trivet::vmm {
@@ -26,16 +27,25 @@ void Qmp::close() {
   socket_.reset();
 }
 
-// Commands are few and short: they fit into the socket's buffer.
 void Qmp::execute(std::string_view command, const Json& arguments, Reply reply) {
+  send_command(command, arguments, -1, std::move(reply));
+}
+
+void Qmp::give_descriptor(std::string_view name, int fd, Reply reply) {
+  send_command("getfd", {{"fdname", name}}, fd, std::move(reply));
+}
+
+// Commands are few and short: they fit into the socket's buffer.
+void Qmp::send_command(std::string_view command, const Json& arguments, int fd, Reply reply) {
   if (!socket_) return;
   const uint64_t id = next_id_++;
   const std::string line = print_qmp(command, arguments, id);
   pending_[id] = {.command = std::string(command), .reply = std::move(reply)};
-  const ssize_t sent = send(socket_.get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent != static_cast<ssize_t>(line.size())) {
-    answer(id, fail(ErrorCode::kNetwork, "it takes no commands"));
-  }
+  const bool sent = fd >= 0
+                        ? send_with_fd(socket_.get(), line.data(), line.size(), fd) == 0
+                        : send(socket_.get(), line.data(), line.size(),
+                               MSG_NOSIGNAL | MSG_DONTWAIT) == static_cast<ssize_t>(line.size());
+  if (!sent) answer(id, fail(ErrorCode::kNetwork, "it takes no commands"));
 }
 
 void Qmp::read_some() {

@@ -33,8 +33,11 @@ class Qmp {
 
   // Commands are answered in their order. Errors of QEMU name the command.
   void execute(std::string_view command, const Json& arguments, Reply reply);
+  // Gives QEMU a duplicate of `fd`, which other commands then call "fd:NAME".
+  void give_descriptor(std::string_view name, int fd, Reply reply);
 
  private:
+  void send_command(std::string_view command, const Json& arguments, int fd, Reply reply);
   void read_some();
   void handle_line(std::string_view line);
   void answer(uint64_t id, Result<Json> result);

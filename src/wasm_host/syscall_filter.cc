@@ -2,28 +2,17 @@
 
 #include <array>
 #include <cerrno>
-#include <cstddef>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <unistd.h>
-#include <vector>
 
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
+#include "base/syscall_filter.h"
 
 namespace trivet::wasm_host {
 
 namespace {
-
-#if defined(__x86_64__)
-constexpr uint32_t kArchitecture = AUDIT_ARCH_X86_64;
-#elif defined(__aarch64__)
-constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
-#endif
 
 // Memory, threads, time, and what is open.
 constexpr auto kCommon = std::to_array<uint32_t>({
@@ -86,78 +75,8 @@ constexpr auto kRunOnly = std::to_array<uint32_t>({
 #endif
 });
 
-class Filter {
- public:
-  Filter() {
-    load(offsetof(seccomp_data, arch));
-    add(BPF_JMP | BPF_JEQ | BPF_K, kArchitecture, 1, 0);
-    add(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS, 0, 0);
-    load(offsetof(seccomp_data, nr));
-  }
-
-  void allow(std::span<const uint32_t> calls) {
-    for (const uint32_t call : calls) {
-      add(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1);
-      add(BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-    }
-  }
-  // When none of `bits` is set in the argument's lower half.
-  void allow_without(uint32_t call, unsigned argument, uint32_t bits) {
-    add(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 4);
-    load_argument(argument);
-    add(BPF_JMP | BPF_JSET | BPF_K, bits, 1, 0);
-    add(BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-    add(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM, 0, 0);
-  }
-  // When all of `bits` are set.
-  void allow_with(uint32_t call, unsigned argument, uint32_t bits) {
-    add(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 5);
-    load_argument(argument);
-    add(BPF_ALU | BPF_AND | BPF_K, bits, 0, 0);
-    add(BPF_JMP | BPF_JEQ | BPF_K, bits, 0, 1);
-    add(BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-    add(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM, 0, 0);
-  }
-  // When the argument is one of the values.
-  void allow_values(uint32_t call, unsigned argument, std::span<const uint32_t> values) {
-    add(BPF_JMP | BPF_JEQ | BPF_K, call, 0, static_cast<uint8_t>(2 + 2 * values.size()));
-    load_argument(argument);
-    for (const uint32_t value : values) {
-      add(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
-      add(BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-    }
-    add(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM, 0, 0);
-  }
-  void refuse(uint32_t call, uint16_t error) {
-    add(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1);
-    add(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error, 0, 0);
-  }
-
-  Result<> install() {
-    add(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM, 0, 0);
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) != 0) return fail_errno("set no_new_privs");
-    const sock_fprog program{.len = static_cast<unsigned short>(code_.size()),
-                             .filter = code_.data()};
-    // For all threads: some may have been started already.
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0) {
-      return fail_errno("install the seccomp filter");
-    }
-    return {};
-  }
-
- private:
-  void add(int code, uint32_t k, uint8_t if_true, uint8_t if_false) {
-    code_.push_back({static_cast<uint16_t>(code), if_true, if_false, k});
-  }
-  void load(size_t offset) { add(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(offset), 0, 0); }
-  // The lower half; both machines are little-endian.
-  void load_argument(unsigned index) { load(offsetof(seccomp_data, args) + index * 8); }
-
-  std::vector<sock_filter> code_;
-};
-
 // Threads of this process, and what they need.
-void allow_common(Filter& filter) {
+void allow_common(SyscallFilter& filter) {
   filter.allow(kCommon);
   filter.allow_with(__NR_clone, 0, CLONE_VM | CLONE_THREAD);
   filter.refuse(__NR_clone3, ENOSYS);  // its flags are in memory; libc then takes clone
@@ -168,7 +87,7 @@ void allow_common(Filter& filter) {
 }  // namespace
 
 Result<> install_run_filter() {
-  Filter filter;
+  SyscallFilter filter;
   allow_common(filter);
   filter.allow(kRunOnly);
   filter.allow_without(__NR_mmap, 2, PROT_EXEC);
@@ -179,7 +98,7 @@ Result<> install_run_filter() {
 }
 
 Result<> install_compile_filter() {
-  Filter filter;
+  SyscallFilter filter;
   allow_common(filter);
   // Wasmtime's C API knows no compilation that does not make its result executable at once.
   const auto memory = std::to_array<uint32_t>({__NR_mmap, __NR_mprotect});

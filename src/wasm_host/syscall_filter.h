@@ -1,8 +1,5 @@
-// Seccomp filters that are put together without a library, in microseconds, since one is installed
-// at every start.
+// What system calls trivet-wasm leaves to itself.
 #pragma once
-
-#include <span>
 
 #include "base/result.h"
 

@@ -55,6 +55,22 @@ umount -l /tmp
 exec /vm/trivet-vmm
 """
 
+# Into the namespaces, and then nothing but the exit code: descriptors are the child's alone.
+LAUNCHER = r"""
+import ctypes, os, signal, sys
+libc = ctypes.CDLL(None, use_errno=True)
+NEWNS, NEWUTS, NEWIPC, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 0x20000000, 0x40000000
+if libc.unshare(NEWNS | NEWUTS | NEWIPC | NEWPID | NEWNET) != 0:
+    sys.exit(f"unshare: {os.strerror(ctypes.get_errno())}")
+child = os.fork()
+if child == 0:
+    libc.prctl(1, signal.SIGKILL)
+    os.execvp("bash", ["bash", "-c", sys.argv[1]])
+os.closerange(0, 1000)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+os._exit(code if code >= 0 else 128 - code)
+"""
+
 
 def memfd(text: str) -> int:
     fd = os.memfd_create("job")
@@ -84,7 +100,7 @@ class Shell:
     """A trivet-vmm in its shell. `job` has the members of a run job; descriptors in `fds` are inherited."""
 
     def __init__(self, jail: pathlib.Path, initramfs: pathlib.Path, job: dict, fds: list[int] = (),
-                 network: str = "", share: pathlib.Path | None = None, prepare: str = "", stdin=subprocess.DEVNULL,
+                 share: pathlib.Path | None = None, prepare: str = "", stdin=subprocess.DEVNULL,
                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec=None):
         self.sync, sync = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.report = os.memfd_create("report")
@@ -97,8 +113,7 @@ class Shell:
         job_fd = memfd(json.dumps({"run": run}))
         self.begun = time.monotonic()
         self.process = subprocess.Popen(
-            ["unshare", "-pmnui", *([network] if network else []), "--fork", "--kill-child", "--", "bash", "-c",
-             prepare + JAIL],
+            [sys.executable, "-c", LAUNCHER, prepare + JAIL],
             env={"PATH": os.environ["PATH"], "JAIL": str(jail), "KERNEL": str(kernel() / "vmlinux"),
                  "INITRAMFS": str(initramfs), "PROGRAM": str(BINARIES / "trivet-vmm"), "SHARE": str(share or ""),
                  "TRIVET_VMM_JOB": str(job_fd)},

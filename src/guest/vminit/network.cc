@@ -8,7 +8,7 @@
 
 #include "base/fs.h"
 #include "base/text.h"
-#include "guest/vminit/netlink.h"
+#include "linux/rtnetlink.h"
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>

@@ -137,6 +137,7 @@ class Monitor {
   std::optional<WindowSize> window_;
   std::chrono::milliseconds backoff_{0};
   bool timed_out_ = false;
+  std::string vm_warning_;  // what made the last machine slower than it could be
   std::vector<ProcessId> strays_;  // pasta processes that were told to end
 };
 

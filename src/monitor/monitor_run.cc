@@ -168,6 +168,7 @@ Result<std::optional<payload::Prepared>> Monitor::prepare_payload(const oci::Spe
     life.report = TRY(payload::microvm::make_report());
     request.vm.report = life.report.get();
     request.vm.experimental = true;  // the library has asked
+    request.on_warning = [this](const std::string& text) { vm_warning_ = text; };
     TRY(start_vm_network(life, request.vm));
   } else {
     life.report = TRY(payload::wasm::make_report());
@@ -183,7 +184,8 @@ Result<std::optional<payload::Prepared>> Monitor::prepare_payload(const oci::Spe
                           .accelerator = machine.accelerator,
                           .vcpus = machine.vcpus,
                           .memory_mib = machine.memory_mib,
-                          .from_template = machine.from_template};
+                          .from_template = machine.from_template,
+                          .message = vm_warning_};
   }
   return prepared;
 }
@@ -214,7 +216,7 @@ void Monitor::note_vm_report(const Life& ended) {
   }
   if (report->oom_killed) status_.oom_killed = true;
   status_.vm->boot_us = report->boot_us;
-  status_.vm->message = report->message;
+  if (!report->message.empty()) status_.vm->message = report->message;
   if (report->lost) status_.error = report->message;
 }
 

@@ -123,7 +123,7 @@ std::string print_job(const Job& job) {
   Json json = print_machine(job);
   json["mode"] = kModes.at(static_cast<size_t>(job.mode));
   if (job.saved) json["saved"] = {{"memory", job.saved->memory}, {"state", job.saved->state}};
-  json["create"] = guest::print(job.create);
+  if (job.mode == Job::Mode::kRun) json["create"] = guest::print(job.create);
   json["machineId"] = job.machine_id;
   json["sync"] = job.sync;
   json["listener"] = job.listener;

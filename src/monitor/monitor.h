@@ -83,6 +83,7 @@ class Monitor {
                                                            const std::string& bundle, Life& life);
   Result<> start_vm_network(Life& life, payload::VmRequest& request);
   void note_report(const Life& ended);
+  void note_vm_boot(const Life& life);
   void note_vm_report(const Life& ended);
   Result<> take_terminal(Life& life);
   Result<> watch_life();
@@ -137,7 +138,6 @@ class Monitor {
   std::optional<WindowSize> window_;
   std::chrono::milliseconds backoff_{0};
   bool timed_out_ = false;
-  std::string vm_warning_;  // what made the last machine slower than it could be
   std::vector<ProcessId> strays_;  // pasta processes that were told to end
 };
 

@@ -141,6 +141,7 @@ Result<> Monitor::create_container(Life& life) {
   life.container = TRY(container::Container::create(prepared ? prepared->spec : spec, create));
   if (pasta) life.pasta = TRY(pasta->wait());
   life.vm_network.reset();  // the machine has its own
+  note_vm_boot(life);
   if (record_.terminal) TRY(take_terminal(life));
   return life.container->start();
 }
@@ -168,7 +169,6 @@ Result<std::optional<payload::Prepared>> Monitor::prepare_payload(const oci::Spe
     life.report = TRY(payload::microvm::make_report());
     request.vm.report = life.report.get();
     request.vm.experimental = true;  // the library has asked
-    request.on_warning = [this](const std::string& text) { vm_warning_ = text; };
     TRY(start_vm_network(life, request.vm));
   } else {
     life.report = TRY(payload::wasm::make_report());
@@ -185,7 +185,7 @@ Result<std::optional<payload::Prepared>> Monitor::prepare_payload(const oci::Spe
                           .vcpus = machine.vcpus,
                           .memory_mib = machine.memory_mib,
                           .from_template = machine.from_template,
-                          .message = vm_warning_};
+                          .message = machine.no_template};
   }
   return prepared;
 }
@@ -208,6 +208,13 @@ Result<> Monitor::start_vm_network(Life& life, payload::VmRequest& request) {
   return {};
 }
 
+void Monitor::note_vm_boot(const Life& life) {
+  if (!status_.vm) return;
+  if (const auto report = payload::microvm::read_report(life.report.get())) {
+    status_.vm->boot_us = report->boot_us;
+  }
+}
+
 void Monitor::note_vm_report(const Life& ended) {
   const auto report = payload::microvm::read_report(ended.report.get());
   if (!report) {
@@ -215,7 +222,6 @@ void Monitor::note_vm_report(const Life& ended) {
     return;
   }
   if (report->oom_killed) status_.oom_killed = true;
-  status_.vm->boot_us = report->boot_us;
   if (!report->message.empty()) status_.vm->message = report->message;
   if (report->lost) status_.error = report->message;
 }

@@ -25,10 +25,14 @@ constexpr off_t kWritableBytes = off_t{1} << 25;
 constexpr std::chrono::seconds kPatience{120};
 constexpr size_t kMessageLimit = 64U << 10U;
 
-Result<UniqueFd> make_blank_disk(off_t bytes) {
+// QEMU takes a read-only disk from a descriptor that is for reading only.
+Result<UniqueFd> make_blank_disk(bool read_only) {
   UniqueFd fd(memfd_create("trivet-blank-disk", MFD_CLOEXEC));
-  if (!fd || ftruncate(fd.get(), bytes) != 0) return fail_errno("make a blank disk");
-  return fd;
+  if (!fd || ftruncate(fd.get(), read_only ? kReadOnlyBytes : kWritableBytes) != 0) {
+    return fail_errno("make a blank disk");
+  }
+  if (!read_only) return fd;
+  return open_file(fmt::format("/proc/self/fd/{}", fd.get()), O_RDONLY);
 }
 
 // The machine of a template: what the job's has, with nothing behind its devices.
@@ -66,7 +70,7 @@ class TemplateMachine {
 
   Result<> add_devices() {
     for (Disk& disk : job_.disks) {
-      UniqueFd blank = TRY(make_blank_disk(disk.read_only ? kReadOnlyBytes : kWritableBytes));
+      UniqueFd blank = TRY(make_blank_disk(disk.read_only));
       disk.fd = blank.get();
       program_.descriptors.push_back(std::move(blank));
     }

@@ -308,8 +308,9 @@ def test_a_client_that_keeps_no_rules_is_cut_off(sleeper):
 
 
 NETWORK = r"""
+mount --make-rprivate /
+mount -t proc proc /proc
 ip link set lo up
-ip netns add outside 2> /dev/null || true
 ip link add eth0 address 02:11:22:33:44:55 type veth peer name peer
 ip link set eth0 mtu 1400
 ip addr add 10.9.0.2/24 dev eth0
@@ -319,7 +320,7 @@ ip link set eth0 up
 
 
 def test_a_tap_takes_over_the_interface(start_vm):
-    prepare = NETWORK.replace("ip netns add outside 2> /dev/null || true\n", "") + r"""
+    prepare = NETWORK + r"""
 unshare -n sleep 1000 & outside=$!
 sleep 0.3
 ip link set peer netns $outside
@@ -328,8 +329,8 @@ ip route add default via 10.9.0.1
 ip -6 route add default via fd00:9::1
 """
     machine = start_vm("sh", "-c", "ip -o addr show dev eth0; ip link show dev eth0; ip route; "
-                                   "for i in 1 2 3 4 5; do nc -w 3 10.9.0.1 7777 </dev/null && break; sleep 0.3; done; "
-                                   "ping -c 2 -w 5 fd00:9::1",
+                                   "for address in 10.9.0.1 fd00:9::1; do nc $address 7777 > /out & "
+                                   "until grep pong /out; do sleep 0.1; done; done",
                        job={"network": {"kind": "tap", "fd": -1}}, prepare=prepare)
     code, out, err = finish(machine)
     text = out.decode()
@@ -353,7 +354,8 @@ def test_passt(start_vm, tmp_path):
     theirs.close()
     interfaces = [{"name": "eth0", "mtu": 65520, "addresses": ["10.0.2.15/24"],
                    "routes": [{"destination": "0.0.0.0/0", "gateway": "10.0.2.2"}]}]
-    machine = start_vm("sh", "-c", f"nc -w 5 10.0.2.2 {server.getsockname()[1]} < /dev/null",
+    machine = start_vm("sh", "-c", f"nc 10.0.2.2 {server.getsockname()[1]} > /out & "
+                                   "until grep . /out; do sleep 0.1; done",
                        job={"network": {"kind": "passt", "fd": ours.fileno()}},
                        create={"interfaces": interfaces}, fds=(ours.fileno(),))
     ours.close()

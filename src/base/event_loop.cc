@@ -51,22 +51,25 @@ void EventLoop::run_timers() {
   }
 }
 
+Result<> EventLoop::turn() {
+  std::array<epoll_event, 16> events{};
+  const int count =
+      epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), next_timeout());
+  if (count < 0 && errno != EINTR) return fail_errno("epoll_wait");
+  for (int i = 0; i < count && !stopped_; ++i) {
+    const epoll_event& event = events.at(static_cast<size_t>(i));
+    const auto found = handlers_.find(event.data.fd);
+    if (found == handlers_.end()) continue;  // forgotten by a handler before it
+    const std::shared_ptr<Handler> handler = found->second;
+    (*handler)(event.events);
+  }
+  if (!stopped_) run_timers();
+  return {};
+}
+
 Result<> EventLoop::run() {
   stopped_ = false;
-  while (!stopped_) {
-    std::array<epoll_event, 16> events{};
-    const int count =
-        epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), next_timeout());
-    if (count < 0 && errno != EINTR) return fail_errno("epoll_wait");
-    for (int i = 0; i < count && !stopped_; ++i) {
-      const epoll_event& event = events.at(static_cast<size_t>(i));
-      const auto found = handlers_.find(event.data.fd);
-      if (found == handlers_.end()) continue;  // forgotten by a handler before it
-      const std::shared_ptr<Handler> handler = found->second;
-      (*handler)(event.events);
-    }
-    if (!stopped_) run_timers();
-  }
+  while (!stopped_) TRY(turn());
   return {};
 }
 

@@ -42,6 +42,8 @@ class EventLoop {
 
   // Until stop() is called by a handler.
   Result<> run();
+  // Waits for what comes next and handles it, once: for who has to do something in between.
+  Result<> turn();
   void stop() { stopped_ = true; }
 
  private:

@@ -79,7 +79,7 @@ std::string print(const ExecRequest& message) {
 std::string print(const CopyRequest& message) {
   return print_object([&](JsonWriter& writer) {
     writer.member("path", message.path);
-    writer.optional_member("follow", message.follow);
+    writer.optional_member("source", message.source);
   });
 }
 

@@ -15,9 +15,9 @@
 namespace trivet::guest {
 
 // Where things are in the guest.
-inline constexpr const char* kShareDirectory = "/run/trivet/share";  // the virtiofs device
-inline constexpr const char* kFilesDirectory = "/run/trivet/files";  // CreateRequest::files
-inline constexpr const char* kLowerDirectory = "/run/trivet/lower";  // the image's block device
+inline constexpr const char* kShareDirectory = "/run/trivet/share";      // the virtiofs device
+inline constexpr const char* kFilesDirectory = "/run/trivet/files";      // CreateRequest::files
+inline constexpr const char* kLowerDirectory = "/run/trivet/lower";      // the image's block device
 inline constexpr const char* kScratchDirectory = "/run/trivet/scratch";  // upper/ and work/
 
 struct Ready {
@@ -72,21 +72,23 @@ struct ExecRequest {
   bool detach = false;  // its streams are nobody's: /dev/null
 };
 
+// The streams of copies are those of copy/stream.h. What is copied in belongs to root.
 struct CopyRequest {
-  std::string path;  // in the container
-  // copy in: as `trivet cp` has it; copy out: follow a symlink at the end
-  bool follow = false;
+  std::string path;  // in the container, as typed; it may end in "/" or "/."
+  // Copy in: what the host was given as source, as typed, which decides on the name. Empty: a tar
+  // stream to be unpacked below the directory `path`, with the owners it has.
+  std::string source;
 };
 
 // kRequest: the operation's name, and what comes in and goes out.
 //
 //   "ping"       {}                      → {}
 //   "stats"      {}                      → Stats
-//   "processes"  {}                      → {"processes": [{"pid", "ppid", "uid", "time_ms", "command", …}]}
-//   "freeze", "thaw"                     → {}     the container's cgroup in the guest
-//   "update"     {"resources": {…}}      → {}     linux.resources of runtime-spec
-//   "set-time"   {"unix_ns"}             → {}
-//   "shutdown"   {}                      → {} and then the guest powers off
+//   "processes"  {}                      → {"processes": [{"pid", "ppid", "uid", "state",
+//   "time_ms", "command"}]} "freeze", "thaw"                     → {}     the container's cgroup in
+//   the guest "update"     {"resources": "{…}"}    → {}     linux.resources of runtime-spec, as a
+//   text "set-time"   {"unix_ns"}             → {} "shutdown"   {}                      → {} and
+//   then the guest powers off
 struct Request {
   std::string operation;
   std::string resources;  // JSON text; "update"

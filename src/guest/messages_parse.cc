@@ -146,7 +146,7 @@ Result<ExecRequest> read_exec(const Field& field) {
 Result<CopyRequest> read_copy(const Field& field) {
   CopyRequest message;
   TRY(field.read_required("path", message.path));
-  TRY(field.read("follow", message.follow));
+  TRY(field.read("source", message.source));
   return message;
 }
 

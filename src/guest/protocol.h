@@ -1,22 +1,22 @@
 // The agent protocol: what trivet-vmm on the host and trivet-vminit in the guest say to each other.
 //
 // One byte stream (a virtio-serial port named kAgentPort), frames in both directions. A frame is a
-// header of 12 bytes (little endian) and a payload. Several conversations share the stream; each has
-// a session number, chosen by the host:
+// header of 12 bytes (little endian) and a payload. Several conversations share the stream; each
+// has a session number, chosen by the host:
 //
 //   0     the agent itself: kReady, kWake, kAwake
 //   1     the container's program: kCreate, kStart, then its streams
 //   2 …   one request each (kExec, kRequest, kCopyIn, kCopyOut), and its streams
 //
-// Life of a guest: it boots, opens the port once and says kReady. Nothing is sent to it before that.
-// The host says kWake: the time, fresh entropy, who the guest is (a guest that was restored from a
-// template repeats the template's random numbers and clock until then); the answer is kAwake. kCreate
-// makes the container up to the moment before its program is executed: kDone or kFailed. kStart lets
-// it run: kDone or kFailed. kExit ends session 1; kRequest "shutdown" writes everything back and
-// powers off.
+// Life of a guest: it boots, opens the port once and says kReady. Nothing is sent to it before
+// that. The host says kWake: the time, fresh entropy, who the guest is (a guest that was restored
+// from a template repeats the template's random numbers and clock until then); the answer is
+// kAwake. kCreate makes the container up to the moment before its program is executed: kDone or
+// kFailed. kStart lets it run: kDone or kFailed. kExit ends session 1; kRequest "shutdown" writes
+// everything back and powers off.
 //
-// Streams are flow controlled: a sender may have kStreamWindow bytes of one stream of one session on
-// the way, and gets kCredit as they are taken. So whoever reads the port never has to wait for a
+// Streams are flow controlled: a sender may have kStreamWindow bytes of one stream of one session
+// on the way, and gets kCredit as they are taken. So whoever reads the port never has to wait for a
 // reader of a stream, and a signal never waits behind data.
 //
 // Both ends take the other for hostile: lengths, types, sessions and credits are checked, and what
@@ -35,7 +35,8 @@ namespace trivet::guest {
 
 inline constexpr uint32_t kProtocolVersion = 1;
 inline constexpr const char* kAgentPort = "dev.trivet.agent";
-inline constexpr const char* kShareTag = "trivet";  // of the one virtiofs device, where there is one
+inline constexpr const char* kShareTag =
+    "trivet";  // of the one virtiofs device, where there is one
 
 inline constexpr uint32_t kAgentSession = 0;
 inline constexpr uint32_t kInitSession = 1;
@@ -43,9 +44,9 @@ inline constexpr uint32_t kFirstRequestSession = 2;
 inline constexpr uint32_t kMaxSessions = 256;  // open at once
 
 inline constexpr size_t kHeaderSize = 12;
-inline constexpr size_t kMaxData = 64U << 10U;        // payload of a stream's frame
-inline constexpr size_t kMaxDocument = 4U << 20U;     // payload of a frame with JSON, host to guest
-inline constexpr size_t kMaxAnswer = 1U << 20U;       // the same, guest to host
+inline constexpr size_t kMaxData = 64U << 10U;     // payload of a stream's frame
+inline constexpr size_t kMaxDocument = 4U << 20U;  // payload of a frame with JSON, host to guest
+inline constexpr size_t kMaxAnswer = 1U << 20U;    // the same, guest to host
 inline constexpr uint32_t kStreamWindow = 256U << 10U;
 
 enum class FrameType : uint8_t {
@@ -94,7 +95,8 @@ struct Frame {
 enum class Direction { kToGuest, kToHost };
 
 [[nodiscard]] std::array<char, kHeaderSize> print_header(const Header& header);
-[[nodiscard]] std::string make_frame(FrameType type, uint32_t session, std::string_view payload = {});
+[[nodiscard]] std::string make_frame(FrameType type, uint32_t session,
+                                     std::string_view payload = {});
 [[nodiscard]] std::string make_number_frame(FrameType type, uint32_t session, uint32_t number);
 [[nodiscard]] std::string make_credit(uint32_t session, FrameType stream, uint32_t bytes);
 [[nodiscard]] std::string make_resize(uint32_t session, uint16_t rows, uint16_t columns);
@@ -120,8 +122,8 @@ struct Exit {
 [[nodiscard]] std::string make_exit(uint32_t session, const Exit& exit);
 Result<Exit> read_exit(std::string_view payload);
 
-// The JSON of kFailed, and back. What the other side says about itself is data: unknown codes become
-// kSystem, texts are cut to a length and made printable.
+// The JSON of kFailed, and back. What the other side says about itself is data: unknown codes
+// become kSystem, texts are cut to a length and made printable.
 [[nodiscard]] std::string print_error(const Error& error);
 [[nodiscard]] Error parse_error(std::string_view payload);
 

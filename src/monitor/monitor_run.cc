@@ -192,7 +192,7 @@ Result<std::optional<payload::Prepared>> Monitor::prepare_payload(const oci::Spe
 // passt.
 Result<> Monitor::start_vm_network(Life& life, payload::VmRequest& request) {
   request.network = payload::VmNetwork::kNone;
-  if (record_.network == net::Mode::kNamespace) request.network = payload::VmNetwork::kNamespace;
+  if (record_.network == net::Mode::kPath) request.network = payload::VmNetwork::kNamespace;
   if (record_.network != net::Mode::kPasta) return {};
   net::PasstNetwork network = TRY(net::start_passt({.ports = record_.ports}));
   life.pasta = network.process;

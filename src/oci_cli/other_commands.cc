@@ -12,6 +12,8 @@
 #include "oci/features.h"
 #include "oci/spec_names.h"
 #include "oci_cli/commands.h"
+#include "payload/microvm/kernel_store.h"
+#include "payload/microvm/support.h"
 
 namespace trivet::oci_cli {
 
@@ -146,15 +148,26 @@ Result<int> command_update(const Globals& globals, const Arguments& arguments) {
   return 0;
 }
 
+// What this installation can start, for callers that choose a runtime.
+std::string available_isolations() {
+  namespace microvm = payload::microvm;
+  std::vector<std::string> names{"native"};
+  if (!find_companion("trivet-wasm").empty()) names.emplace_back("wasm");
+  const std::string directory = microvm::vm_directory(default_data_dir());
+  if (microvm::microvm_support(directory, microvm::Depth::kPresence).available()) {
+    names.emplace_back("microvm");
+  }
+  return join(names, ",");
+}
+
 Result<int> command_features(const Globals& /*globals*/, const Arguments& /*arguments*/) {
   oci::Features features;
   features.hooks = {"prestart",       "createRuntime", "createContainer",
                     "startContainer", "poststart",     "poststop"};
   features.mount_options = container::known_mount_options();
   features.linux_features = linux_features();
-  const bool has_wasm = !find_companion("trivet-wasm").empty();
   features.annotations = {{"dev.trivet.version", TRIVET_VERSION},
-                          {"dev.trivet.isolations", has_wasm ? "native,wasm" : "native"}};
+                          {"dev.trivet.isolations", available_isolations()}};
   features.potentially_unsafe_config_annotations = {"dev.trivet.", "module.wasm.image/variant",
                                                     "org.systemd.property.", "run.oci.handler"};
   TRY(write_all(STDOUT_FILENO, oci::print_features(features) + "\n", "stdout"));

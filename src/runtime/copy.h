@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "copy/tar.h"
 #include "runtime/home.h"
 #include "runtime/observe.h"
 
@@ -30,18 +31,10 @@ struct Entrance {
 };
 Result<Entrance> open_entrance(const Home& home, const Observed& observed, const std::string& path);
 
-// What a path as typed says.
-struct CopyPath {
-  std::string parent;              // directory that holds the entry; "." or "/" at least
-  std::string name;                // of the entry; empty for "/" itself
-  bool contents = false;           // it ended in "/.": what is in the directory
-  bool must_be_directory = false;  // it ended in "/"
-};
-[[nodiscard]] CopyPath parse_copy_path(const std::string& path);
-
-// A tar stream (pax) of the entry `name` in a directory, and one unpacked below a directory: names
-// that are absolute or climb with ".." are kInvalidArgument.
-Result<> write_tar(int directory, const std::string& name, int output);
+// A tar stream of any form that libarchive knows, unpacked below a directory: names that are
+// absolute or climb with ".." are kInvalidArgument.
 Result<> read_tar(int input, int directory);
+// The same stream in the form of copy/tar.h, for whoever unpacks it elsewhere.
+Result<> forward_tar(int input, const copy::Sink& sink);
 
 }  // namespace trivet::runtime

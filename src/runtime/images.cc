@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "image/registry.h"
+#include "payload/microvm/image_disk.h"
 #include "runtime/names.h"
 
 namespace trivet::runtime {
@@ -162,9 +163,16 @@ Result<std::set<std::string>> used_images(const Home& home) {
   return used;
 }
 
+Result<std::vector<std::string>> remove_image(const Home& home, std::string_view name, bool force) {
+  auto report = TRY(home.store.remove(name, TRY(used_images(home)), force));
+  TRY(payload::microvm::prune_image_disks(home.store.data_dir()));
+  return report;
+}
+
 Result<PruneResult> prune_images(const Home& home, bool all) {
   const std::set<std::string> used = TRY(used_images(home));
   auto pruned = TRY(home.store.prune(used, all));
+  pruned.bytes += TRY(payload::microvm::prune_image_disks(home.store.data_dir()));
   return PruneResult{.removed = std::move(pruned.images), .bytes = pruned.bytes};
 }
 

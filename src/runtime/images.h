@@ -25,6 +25,8 @@ Result<> push_image(const Home& home, const std::string& image, const std::strin
 // Ids of the images that containers were made from.
 Result<std::set<std::string>> used_images(const Home& home);
 
+// Both with the disks that microVMs had of them.
+Result<std::vector<std::string>> remove_image(const Home& home, std::string_view name, bool force);
 Result<PruneResult> prune_images(const Home& home, bool all);
 
 }  // namespace trivet::runtime

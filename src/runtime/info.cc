@@ -11,6 +11,7 @@
 #include "linux/capabilities.h"
 #include "linux/cgroup.h"
 #include "runtime/observe.h"
+#include "runtime/vm.h"
 
 namespace trivet::runtime {
 
@@ -85,11 +86,9 @@ OrderedJson describe_wasm() {
   return {{"available", false}, {"reason", "the program trivet-wasm is not installed"}};
 }
 
-// Presence only: whether KVM runs guests is found out by running one.
-OrderedJson describe_isolations() {
-  const bool kvm = access("/dev/kvm", R_OK | W_OK) == 0;
+OrderedJson describe_isolations(const Home& home) {
   return {{"native", {{"available", true}}},
-          {"microvm", {{"available", false}, {"reason", "not in this build"}, {"kvm_device", kvm}}},
+          {"microvm", describe_vm_support(home)},
           {"wasm", describe_wasm()}};
 }
 
@@ -125,12 +124,14 @@ Result<std::string> describe_host(const Home& home) {
       {"cgroups", describe_cgroups()},
       {"security", describe_security()},
       {"namespaces", describe_namespaces()},
-      {"isolations", describe_isolations()},
+      {"isolations", describe_isolations(home)},
       {"network", {{"default", "pasta"}, {"pasta", find_program("pasta")}}},
       {"programs",
        {{"trivet-monitor", companion("trivet-monitor")},
         {"trivet-oci", companion("trivet-oci")},
         {"trivet-wasm", companion("trivet-wasm")},
+        {"trivet-vmm", companion("trivet-vmm")},
+        {"trivet-vminit", companion("trivet-vminit")},
         {"trivet-init", companion("trivet-init")},
         {"trivet-systemd", companion("trivet-systemd")}}},
       {"directories",

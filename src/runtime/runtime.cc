@@ -255,8 +255,7 @@ Result<> Runtime::tag(std::string_view image, const std::string& new_name) {
 }
 
 Result<std::vector<std::string>> Runtime::remove_image(std::string_view name, bool force) {
-  const auto used = TRY(runtime::used_images(state_->home));
-  return state_->home.store.remove(name, used, force);
+  return runtime::remove_image(state_->home, name, force);
 }
 
 Result<PruneResult> Runtime::prune_images(bool all) {

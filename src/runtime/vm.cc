@@ -1,9 +1,13 @@
 #include "runtime/vm.h"
 
+#include "base/fs.h"
 #include "base/json.h"
 #include "base/paths.h"
+#include "payload/microvm/accelerator.h"
 #include "payload/microvm/initramfs.h"
 #include "payload/microvm/kernel_store.h"
+#include "payload/microvm/support.h"
+#include "payload/microvm/template_store.h"
 #include "runtime/vm_fetch.h"
 
 namespace trivet::runtime {
@@ -32,6 +36,47 @@ VmKernelInfo describe_kernel(const microvm::Kernel& kernel) {
     info.size += module.identity.size;
   }
   return info;
+}
+
+OrderedJson describe_part(const microvm::Part& part) {
+  OrderedJson object = {{"available", part.available}};
+  if (part.available) {
+    object["found"] = part.found;
+    return object;
+  }
+  object["required"] = part.required;
+  object["reason"] = part.reason;
+  if (!part.hint.empty()) object["hint"] = part.hint;
+  return object;
+}
+
+OrderedJson describe_guest(const std::string& directory) {
+  const auto guest = microvm::find_guest(directory, find_companion("trivet-vminit"));
+  if (!guest) return nullptr;
+  return {{"kernel", guest->kernel},
+          {"release", guest->kernel_release},
+          {"kernel_digest", "sha256:" + guest->kernel_digest},
+          {"acpi", guest->acpi},
+          {"initramfs", guest->initramfs},
+          {"initramfs_digest", "sha256:" + guest->initramfs_digest}};
+}
+
+OrderedJson describe_accelerator(const std::string& directory) {
+  const auto chosen = microvm::choose_accelerator("auto", directory);
+  if (!chosen) return nullptr;
+  return {{"name", microvm::accelerator_name(chosen->accelerator)}, {"tsc_khz", chosen->tsc_khz}};
+}
+
+Result<OrderedJson> describe_templates(const std::string& directory) {
+  OrderedJson list = OrderedJson::array();
+  for (const microvm::TemplateInfo& info : TRY(microvm::TemplateStore(directory).list())) {
+    list.push_back({{"key", info.key.substr(0, 12)}, {"what", info.what}, {"bytes", info.bytes}});
+  }
+  return list;
+}
+
+Result<uint64_t> disk_usage_of(const std::string& directory) {
+  return exists(directory) ? disk_usage(AT_FDCWD, directory) : Result<uint64_t>(0);
 }
 
 bool asks_for_some_kernel(const VmSetupOptions& options) {
@@ -81,21 +126,29 @@ Result<> remove_vm_kernel(const Home& home, std::string_view name) {
   return microvm::collect_initramfs(directory);
 }
 
-Result<std::string> describe_vm(const Home& home) {
-  const std::string directory = vm_directory(home);
-  OrderedJson document = {{"directory", directory}, {"guest", nullptr}};
-  const auto guest = microvm::find_guest(directory, find_companion("trivet-vminit"));
-  if (guest) {
-    document["guest"] = {{"kernel", guest->kernel},
-                         {"release", guest->kernel_release},
-                         {"kernel_digest", "sha256:" + guest->kernel_digest},
-                         {"acpi", guest->acpi},
-                         {"initramfs", guest->initramfs},
-                         {"initramfs_digest", "sha256:" + guest->initramfs_digest}};
-  } else {
-    document["reason"] = guest.error().message();
-    document["hint"] = guest.error().hint_text();
+OrderedJson describe_vm_support(const Home& home) {
+  const microvm::Support support =
+      microvm::microvm_support(vm_directory(home), microvm::Depth::kAll);
+  OrderedJson document = {{"available", support.available()}};
+  if (!support.available()) {
+    document["reason"] = support.reason();
+    document["hint"] = support.hint();
   }
+  OrderedJson parts = OrderedJson::object();
+  for (const microvm::Part& part : support.parts) parts[part.name] = describe_part(part);
+  document["parts"] = parts;
+  return document;
+}
+
+Result<std::string> describe_vm(const Home& home) {
+  OrderedJson document = describe_vm_support(home);
+  const std::string directory = vm_directory(home);
+  document["directory"] = directory;
+  document["guest"] = describe_guest(directory);
+  document["accelerator"] = describe_accelerator(directory);
+  document["templates"] = TRY(describe_templates(directory));
+  document["disks"] = {{"images", TRY(disk_usage_of(home.directories.data + "/vm/images"))},
+                       {"scratch", TRY(disk_usage_of(directory + "/scratch"))}};
   return document.dump(2, ' ', false, OrderedJson::error_handler_t::replace);
 }
 

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "base/result.h"
 #include "runtime/home.h"
 #include "trivet/runtime.h"
@@ -16,5 +17,7 @@ Result<std::vector<VmKernelInfo>> list_vm_kernels(const Home& home);
 Result<> remove_vm_kernel(const Home& home, std::string_view name);
 // The document of `trivet vm info`.
 Result<std::string> describe_vm(const Home& home);
+// What is there of what microVMs need, for `trivet info`.
+[[nodiscard]] nlohmann::ordered_json describe_vm_support(const Home& home);
 
 }  // namespace trivet::runtime

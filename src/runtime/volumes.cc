@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "base/rollback.h"
 #include "container/overlay_view.h"
-#include "runtime/copy_tree.h"
+#include "copy/tree.h"
 #include "runtime/names.h"
 #include "runtime/stored_options.h"
 
@@ -150,8 +150,8 @@ Result<> copy_up(const Home& home, const std::vector<std::string>& layers, const
     return std::unexpected(source.error());
   }
   const UniqueFd target = TRY(open_file(data, O_RDONLY | O_DIRECTORY));
-  TRY_IN(copy_contents(source->get(), target.get(), {}), "volume \"{}\": copy \"{}\"", use.name,
-         use.destination);
+  TRY_IN(copy::copy_contents(source->get(), target.get(), {}), "volume \"{}\": copy \"{}\"",
+         use.name, use.destination);
   return {};
 }
 

@@ -28,6 +28,7 @@ NEEDS = {
     "microvm": "QEMU, and a guest's kernel from scripts/setup-vm",
     "wasm": "trivet-wasm, and Debian's clang-19, lld-19, wasi-libc, libclang-rt-19-dev-wasm32, wabt",
     "wasip2": "rustc with the target wasm32-wasip2, which scripts/setup-wasm-programs adds",
+    "debian": "apt-get, and a network to Debian's packages",
     "real_wasm": "programs that scripts/setup-wasm-programs fetches and builds",
 }
 
@@ -55,6 +56,8 @@ def missing_need(name: str) -> str | None:
         return wasm_harness.toolchain_missing()
     if name == "wasip2":
         return wasm_harness.rust_missing()
+    if name == "debian" and harness.program_missing("apt-get"):
+        return "there is no apt-get"
     if name == "real_wasm":
         return wasm_harness.real_programs_missing()
     return None

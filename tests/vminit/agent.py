@@ -81,6 +81,38 @@ def make_initramfs(vminit: pathlib.Path, work: pathlib.Path) -> pathlib.Path:
     return image
 
 
+class Monitor:
+    """QEMU's own conversation (QMP), over a socket in its -chardev."""
+
+    def __init__(self):
+        self.ours, self.theirs = socket.socketpair()
+        self.arguments = ["-chardev", f"socket,id=qmp,fd={self.theirs.fileno()}", "-mon",
+                          "chardev=qmp,mode=control"]
+        self.lines = self.ours.makefile("r")
+
+    def run(self, command: str, **arguments):
+        self.ours.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+        while True:
+            answer = json.loads(self.lines.readline())
+            assert "error" not in answer, answer
+            if "return" in answer:
+                return answer["return"]
+
+    def begin(self):
+        assert "QMP" in json.loads(self.lines.readline())
+        self.run("qmp_capabilities")
+        self.run("migrate-set-capabilities",
+                 capabilities=[{"capability": name, "state": True} for name in ("events", "x-ignore-shared")])
+
+    def wait_migrated(self):
+        while True:
+            event = json.loads(self.lines.readline())
+            if event.get("event") == "MIGRATION":
+                assert event["data"]["status"] != "failed"
+                if event["data"]["status"] == "completed":
+                    return
+
+
 class Failed(Exception):
     """The guest answered kFailed."""
 
@@ -110,7 +142,9 @@ class Session:
     def write(self, data: bytes):
         """Input, as fast as the guest takes it."""
         while data:
-            self.agent.wait(lambda: self.input_window > 0 or self.exit is not None)
+            self.agent.wait(lambda: self.input_window > 0 or self.exit is not None or self.error)
+            if self.error:
+                return
             count = min(len(data), self.input_window, 65536)
             self.send("i", data[:count])
             self.input_window -= count
@@ -260,24 +294,26 @@ class Machine:
 
     def __init__(self, initramfs: pathlib.Path, disks: list[tuple[pathlib.Path, bool]],
                  network: list[str] | None = None, memory: int = 256, pass_fds: list[int] | None = None,
-                 console: pathlib.Path | None = None):
+                 console: pathlib.Path | None = None, machine: str = "", extra: list[str] | None = None,
+                 restored: bool = False):
         ours, theirs = socket.socketpair()
         append = (f"console=ttyS0 quiet panic=-1 reboot=t tsc_early_khz={tsc_khz()} tsc=reliable "
                   "no_timer_check cryptomgr.notests noreplace-smp mitigations=off init_on_alloc=0 "
                   "random.trust_cpu=on audit=0")
         command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
-                   "-no-reboot", "-serial", "stdio", "-M", "microvm,x-option-roms=off", "-accel",
+                   "-no-reboot", "-serial", "stdio", "-M", f"microvm,x-option-roms=off{machine}", "-accel",
                    "tcg", "-cpu", "max,la57=off,erms=off,fsrm=off", "-m", str(memory),
-                   "-global", "virtio-mmio.force-legacy=false", "-kernel", str(kernel() / "vmlinux"),
-                   "-initrd", str(initramfs), "-append", append,
+                   "-global", "virtio-mmio.force-legacy=false",
                    "-device", "virtio-serial-device,max_ports=8",
                    "-chardev", f"socket,id=agent,fd={theirs.fileno()}",
                    "-device", "virtserialport,chardev=agent,name=dev.trivet.agent"]
+        if not restored:
+            command += ["-kernel", str(kernel() / "vmlinux"), "-initrd", str(initramfs), "-append", append]
         for number, (path, read_only) in enumerate(disks):
             command += ["-drive", f"if=none,id=d{number},file={path},format=raw,"
                                   f"readonly={'on' if read_only else 'off'}",
                         "-device", f"virtio-blk-device,drive=d{number}"]
-        command += network or []
+        command += [*(network or []), *(extra or [])]
         self.console = open(console, "wb") if console else subprocess.DEVNULL
         self.begun = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.console,

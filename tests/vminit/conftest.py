@@ -29,7 +29,7 @@ def _needs():
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory):
-    """A directory with initramfs.cpio, lower.img (busybox) and scratch.img (empty)."""
+    """A directory with initramfs.cpio, root/ (busybox), lower.img (the same) and scratch.img (empty)."""
     work = tmp_path_factory.mktemp("vminit")
     make_initramfs(BINARIES / "trivet-vminit", work)
     root = work / "root"
@@ -59,12 +59,13 @@ def boot(images, tmp_path_factory):
     def start(**options) -> Machine:
         work = tmp_path_factory.mktemp("machine")
         shutil.copy(images / "scratch.img", work)
-        disks = [(images / "lower.img", True), (work / "scratch.img", False)]
+        disks = [(options.pop("lower", images / "lower.img"), True), (work / "scratch.img", False)]
         machine = Machine(images / "initramfs.cpio", disks, console=work / "console", **options)
         machines.append(machine)
         machine.scratch = work / "scratch.img"
-        machine.wait_ready()
-        machine.agent.wake()
+        if not options.get("restored"):
+            machine.wait_ready()
+            machine.agent.wake()
         return machine
 
     yield start

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import pathlib
+import shutil
 import signal
 import socket
 import struct
 import subprocess
+import tarfile
 import time
 
 import pytest
 
-from agent import WINDOW, Failed
+from agent import WINDOW, Failed, Monitor
 
 CAPABILITIES = ["CAP_CHOWN", "CAP_KILL", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN"]
 
@@ -279,6 +283,96 @@ def test_orphans_are_reaped(boot):
     assert b"init" in session.stdout and b" Z " not in session.stdout
 
 
+def tar_of(*members: tuple[str, bytes | None], **attributes) -> bytes:
+    """A pax stream: files, and directories where there is no content."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
+            info.mode = 0o750
+            info.mtime = 1_600_000_000
+            info.size = len(content or b"")
+            for key, value in attributes.items():
+                setattr(info, key, value)
+            tar.addfile(info, io.BytesIO(content or b""))
+    return out.getvalue()
+
+
+def copy_in(machine, stream: bytes, path: str, source: str = ""):
+    session = machine.agent.open("I", {"path": path, "source": source})
+    session.write(stream)
+    if not session.error:
+        session.end_input()
+    session.wait_done()
+
+
+def copy_out(machine, path: str) -> tarfile.TarFile:
+    session = machine.agent.open("U", {"path": path})
+    assert session.wait_exit() == 0
+    return tarfile.open(fileobj=io.BytesIO(session.stdout))
+
+
+def test_copy_out(machine):
+    tar = copy_out(machine, "/etc/deep")
+    assert tar.getnames() == ["deep", "deep/er", "deep/er/file", "deep/link"]
+    assert tar.extractfile("deep/er/file").read() == b"deep\n"
+    assert tar.getmember("deep/link").linkname == "er/file"
+    assert copy_out(machine, "/etc/deep/.").getnames()[:2] == [".", "./er"]
+    assert b"Linux" in copy_out(machine, "/proc/version").extractfile("version").read()
+    output(machine, "dd if=/dev/zero of=/tmp/large bs=64k count=48 2>/dev/null")
+    assert copy_out(machine, "/tmp/large").getmember("large").size == 3 << 20
+    with pytest.raises(Failed) as error:
+        copy_out(machine, "/nowhere")
+    assert error.value.code == "not-found"
+
+
+def test_copy_in(machine):
+    tree = tar_of(("tree", None), ("tree/file", b"content"), uid=1000, gid=1000)
+    copy_in(machine, tree, "/tmp", "/home/me/tree")
+    assert output(machine, "cat /tmp/tree/file; stat -c '%u %a %Y' /tmp/tree/file /tmp/tree") == \
+        "content0 750 1600000000\n0 750 1600000000\n"
+    copy_in(machine, tree, "/tmp/renamed", "/home/me/tree")
+    copy_in(machine, tree, "/tmp/renamed", "/home/me/tree/.")
+    assert output(machine, "ls /tmp/renamed") == "file\n"
+    large = bytes(range(256)) * 4096
+    copy_in(machine, tar_of(("large", large)), "/tmp", "large")
+    assert output(machine, "sha256sum < /tmp/large").split()[0] == hashlib.sha256(large).hexdigest()
+
+
+def test_copy_in_of_a_tar_stream_keeps_owners(machine):
+    output(machine, "mkdir -p /tmp/real; ln -s real /tmp/way")
+    copy_in(machine, tar_of(("way/file", b"x"), uid=1000, gid=1001), "/tmp")
+    assert output(machine, "stat -c '%u %g' /tmp/real/file") == "1000 1001\n"
+
+
+def test_copy_in_stays_in_the_container(machine):
+    output(machine, "ln -s /../../../../etc /tmp/up")
+    copy_in(machine, tar_of(("new", b"inside")), "/tmp/up", "new")
+    assert output(machine, "cat /etc/new") == "inside"
+
+
+def test_copies_that_fail_say_why(machine):
+    with pytest.raises(Failed) as error:
+        copy_in(machine, tar_of(("a", b"x" * 2_000_000)), "/nowhere/b", "a")
+    assert error.value.code == "not-found" and "/nowhere" in str(error.value)
+    with pytest.raises(Failed) as error:
+        copy_in(machine, b"no tar at all" * 100, "/tmp", "a")
+    assert error.value.code == "corrupt"
+    session = machine.agent.open("I", {"path": "/tmp", "source": "a"})
+    session.send("q")
+    with pytest.raises(Failed) as error:
+        session.wait_done()
+    assert error.value.code == "canceled"
+
+
+def test_a_mount_point_is_overwritten(machine):
+    output(machine, "mkdir /tmp/m; touch /tmp/m/file /tmp/other; mount --bind /tmp/other /tmp/m/file",
+           capabilities={name: CAPABILITIES for name in ("bounding", "effective", "permitted")})
+    copy_in(machine, tar_of(("file", b"over")), "/tmp/m", "file")
+    assert output(machine, "cat /tmp/other") == "over"
+
+
 def test_a_signal_ends_the_container_and_all_in_it(boot):
     machine = boot()
     session = run(machine, "sh", "-c", "trap 'exit 9' TERM; echo on; sleep 100 & wait")
@@ -290,6 +384,90 @@ def test_a_signal_ends_the_container_and_all_in_it(boot):
     with pytest.raises(Failed) as error:
         machine.agent.exec("true")
     assert error.value.code == "wrong-state"
+
+
+VIRTIOFSD = pathlib.Path("/usr/lib/qemu/virtiofsd")
+
+
+@pytest.mark.skipif(not VIRTIOFSD.exists(), reason="virtiofsd is missing")
+def test_the_share_is_a_root_and_has_bind_mounts(boot, images, tmp_path):
+    shutil.copytree(images / "root", tmp_path / "share/root", symlinks=True)
+    (tmp_path / "share/volume").mkdir()
+    (tmp_path / "share/volume/file").write_text("of the host\n")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "fs.sock"))
+    listener.listen()
+    daemon = subprocess.Popen([VIRTIOFSD, f"--fd={listener.fileno()}", "-o", f"source={tmp_path / 'share'}", "-o",
+                               "cache=auto", "-o", "sandbox=chroot"], pass_fds=[listener.fileno()],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        machine = boot(machine=",memory-backend=mem",
+                       extra=["-object", "memory-backend-memfd,id=mem,size=256M,share=on", "-chardev",
+                              f"socket,id=fs,path={tmp_path / 'fs.sock'}", "-device",
+                              "vhost-user-fs-device,queue-size=1024,chardev=fs,tag=trivet"])
+        document = config("sh", "-c", "cat /mnt/file; echo back > /mnt/new; echo $HOME; echo x > /written")
+        document["root"]["path"] = "/run/trivet/share/root"
+        document["mounts"].append({"destination": "/mnt", "type": "bind", "source": "/run/trivet/share/volume",
+                                   "options": ["rbind", "rw"]})
+        session = machine.agent.create(config=document, share=True, files=[dict(RESOLV)])
+        session.send("S")
+        session.wait_done()
+        assert session.wait_exit() == 0, session.stderr
+        assert session.stdout == b"of the host\n/root\n"
+        assert machine.agent.request("shutdown") == {}
+        assert machine.wait_off() == 0
+    finally:
+        daemon.kill()
+        daemon.wait()
+    assert (tmp_path / "share/volume/new").read_text() == "back\n"
+    assert (tmp_path / "share/root/written").read_text() == "x\n"
+
+
+@pytest.mark.skipif(shutil.which("mkfs.erofs") is None, reason="mkfs.erofs is missing")
+def test_an_erofs_image(boot, images, tmp_path):
+    subprocess.run(["mkfs.erofs", "--quiet", tmp_path / "lower.erofs", images / "root"], check=True,
+                   stdout=subprocess.DEVNULL)
+    with (tmp_path / "lower.erofs").open("ab") as image:
+        image.truncate(-(-image.tell() // 512) * 512)
+    machine = boot(lower=tmp_path / "lower.erofs")
+    session = run(machine, "sh", "-c", "cat /etc/deep/link; mount | grep ' / '")
+    assert session.wait_exit() == 0, session.stderr
+    assert session.stdout.startswith(b"deep\noverlay on / type overlay")
+
+
+def test_a_restored_template_is_somebody_of_its_own(boot, tmp_path):
+    """The guest is saved after kReady and before kWake; two machines continue from there."""
+    memory = tmp_path / "memory"
+
+    def machine(sharing: str, **options):
+        monitor = Monitor()
+        backend = f"memory-backend-file,id=mem,size=256M,mem-path={memory},share={sharing}"
+        started = boot(machine=",memory-backend=mem", pass_fds=[monitor.theirs.fileno(), *options.pop("fds", [])],
+                       extra=["-object", backend, *monitor.arguments, *options.pop("extra", [])], **options)
+        monitor.begin()
+        return started, monitor
+
+    template, monitor = machine("on")
+    monitor.run("stop")
+    monitor.run("migrate", uri=f"exec:cat > {tmp_path / 'state'}")
+    monitor.wait_migrated()
+    monitor.run("quit")
+    template.wait_off()
+    seen = []
+    for _ in range(2):
+        with (tmp_path / "state").open("rb") as state:
+            clone, monitor = machine("off", restored=True, fds=[state.fileno()], extra=["-incoming", "defer"])
+            monitor.run("migrate-incoming", uri=f"fd:{state.fileno()}")
+            monitor.wait_migrated()
+        monitor.run("cont")
+        clone.agent.wake()
+        session = run(clone, "sh", "-c", "head -c 16 /dev/urandom; date +%s")
+        assert session.wait_exit() == 0
+        seen.append(session.stdout[:16])
+        assert abs(int(session.stdout[16:]) - time.time()) < 5
+        assert clone.agent.request("shutdown") == {}
+        assert clone.wait_off() == 0
+    assert seen[0] != seen[1]
 
 
 def test_the_network(boot):

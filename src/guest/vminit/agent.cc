@@ -102,7 +102,7 @@ void Agent::look_for_host() {
     failure_ = Error(ErrorCode::kSystem, "the host has closed the agent's port");
     return;
   }
-  loop_.after(kPause, [this] { look_for_host(); });
+  loop_.set_timer(Timer::kHost, kPause, [this] { look_for_host(); });
 }
 
 Result<> Agent::after_turn() {

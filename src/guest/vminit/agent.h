@@ -6,12 +6,12 @@
 #include <optional>
 #include <string_view>
 
+#include "base/event_loop.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "container/container.h"
 #include "guest/messages.h"
 #include "guest/protocol.h"
-#include "guest/vminit/loop.h"
 #include "guest/vminit/port.h"
 #include "guest/vminit/session.h"
 
@@ -19,7 +19,7 @@ namespace trivet::guest {
 
 class Agent {
  public:
-  Agent(Loop loop, Port port) : loop_(std::move(loop)), port_(std::move(port)) {}
+  Agent(EventLoop loop, Port port) : loop_(std::move(loop)), port_(std::move(port)) {}
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
   ~Agent() = default;
@@ -59,6 +59,7 @@ class Agent {
   Result<> exec(uint32_t id, std::string_view payload);
   Result<> exec_process(Session& session, const ExecRequest& request);
   Result<> copy(uint32_t id, Kind kind, std::string_view payload);
+  Result<> begin_copy(Session& session, Kind kind, const CopyRequest& request);
   Result<std::string> request(const Request& message);
   void shut_down(uint32_t id);
   void signal(uint32_t id, int number);
@@ -66,7 +67,7 @@ class Agent {
   void finish(Session& session);
   void finish_copy(const Conversation& conversation, uint32_t id);
 
-  Loop loop_;
+  EventLoop loop_;
   Port port_;
   UniqueFd signals_;
   std::optional<Error> failure_;  // found by a handler

@@ -148,12 +148,13 @@ Result<> mount_file_systems() {
   return {};
 }
 
-// One by one: what one controller refuses is no reason to go without the others.
+// All in one go; and if one of them refuses, the others without it.
 Result<> enable_controllers() {
   constexpr const char* kControl = "/sys/fs/cgroup/cgroup.subtree_control";
-  const std::string names = TRY(read_file("/sys/fs/cgroup/cgroup.controllers", 4096));
-  for (const std::string& name : split(trim(names), ' ')) {
-    if (name.empty()) continue;
+  const std::string text = TRY(read_file("/sys/fs/cgroup/cgroup.controllers", 4096));
+  const std::vector<std::string> names = split(trim(text), ' ');
+  if (write_existing(AT_FDCWD, kControl, "+" + join(names, " +"))) return {};
+  for (const std::string& name : names) {
     auto enabled = write_existing(AT_FDCWD, kControl, "+" + name);
     if (!enabled) say(enabled.error().message());
   }

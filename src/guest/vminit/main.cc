@@ -16,7 +16,7 @@ Result<> boot_and_serve() {
   TRY(mount_file_systems());
   TRY(enable_controllers());
   TRY(raise_loopback());
-  Agent agent(TRY(Loop::create()), Port(std::move(port)));
+  Agent agent(TRY(EventLoop::create()), Port(std::move(port)));
   return std::unexpected(agent.serve());
 }
 

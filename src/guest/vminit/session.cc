@@ -66,13 +66,13 @@ Result<StreamEnds> make_terminal_ends(UniqueFd master) {
   return ends;
 }
 
-Session::Session(uint32_t id, Loop& loop, Port& port, std::function<void(Session&)> finished)
+Session::Session(uint32_t id, EventLoop& loop, Port& port, std::function<void(Session&)> finished)
     : id_(id), loop_(loop), port_(port), finished_(std::move(finished)) {
   outputs_[1].type = FrameType::kStderr;
 }
 
 Session::~Session() {
-  if (drain_timer_) loop_.cancel(*drain_timer_);
+  loop_.clear_timer(timer());
   for (Output& output : outputs_) close_output(output);
   close_input();
 }
@@ -108,8 +108,7 @@ void Session::ended(int exit_code) {
 
 void Session::drain_for_a_while() {
   constexpr std::chrono::milliseconds kPatience{2000};
-  drain_timer_ = loop_.after(kPatience, [this] {
-    drain_timer_.reset();
+  loop_.set_timer(timer(), kPatience, [this] {
     const bool host_is_slow = congested_ || std::ranges::any_of(outputs_, [](const Output& output) {
                                 return output.fd && output.window == 0;
                               });

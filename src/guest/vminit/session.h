@@ -9,14 +9,17 @@
 #include <string_view>
 #include <sys/types.h>
 
+#include "base/event_loop.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "container/container.h"
 #include "guest/protocol.h"
-#include "guest/vminit/loop.h"
 #include "guest/vminit/port.h"
 
 namespace trivet::guest {
+
+// The deadlines of the loop: those of sessions have the session's number, and 0 is no program's.
+enum class Timer : int { kHost = 0 };
 
 // Our ends of a program's streams. With a terminal `in` and `out` are its master.
 struct StreamEnds {
@@ -46,7 +49,7 @@ class Session {
  public:
   // `finished` is called once, when the program has ended and all of its output is on its way. It
   // may destroy the session.
-  Session(uint32_t id, Loop& loop, Port& port, std::function<void(Session&)> finished);
+  Session(uint32_t id, EventLoop& loop, Port& port, std::function<void(Session&)> finished);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session();
@@ -86,11 +89,12 @@ class Session {
   void write_input();
   void credit_input(size_t bytes);
   void close_input();
+  [[nodiscard]] Timer timer() const { return Timer{static_cast<int>(id_)}; }
   void drain_for_a_while();
   void finish_if_drained();
 
   uint32_t id_;
-  Loop& loop_;
+  EventLoop& loop_;
   Port& port_;
   std::function<void(Session&)> finished_;
   pid_t pid_ = 0;
@@ -98,7 +102,6 @@ class Session {
   bool open_ = false;
   bool congested_ = false;
   std::optional<int> exit_code_;
-  std::optional<Loop::TimerId> drain_timer_;
   std::array<Output, 2> outputs_;
 
   UniqueFd input_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <fcntl.h>
 #include <map>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 #include "base/text.h"
 #include "container/overlay_view.h"
 #include "payload/microvm/file_identity.h"
+#include "payload/microvm/host_facts.h"
 #include "payload/microvm/host_tools.h"
 
 namespace trivet::payload::microvm {
@@ -32,10 +34,16 @@ std::string directory_of(const std::string& data_dir) {
 struct Record {
   std::vector<std::string> layers;  // HEX, topmost first
   FileIdentity identity;
+  // The host's boot it was made in; empty once it is known to be on the disk. Before, the identity
+  // does not vouch for the content after the host went down.
+  std::string boot_id;
 };
 
 std::string print_record(const Record& record) {
-  return Json{{"layers", record.layers}, {"identity", print_identity(record.identity)}}.dump();
+  return Json{{"layers", record.layers},
+              {"identity", print_identity(record.identity)},
+              {"boot_id", record.boot_id}}
+      .dump();
 }
 
 Result<Record> parse_record(std::string_view text) {
@@ -43,6 +51,7 @@ Result<Record> parse_record(std::string_view text) {
   const JsonView view(json, "image disk record");
   Record record;
   TRY(view.read("layers", record.layers));
+  TRY(view.read("boot_id", record.boot_id));
   if (const auto identity = TRY(view.find("identity"))) {
     record.identity = TRY(parse_identity(*identity));
   }
@@ -67,6 +76,16 @@ struct Paths {
   [[nodiscard]] std::string lock() const { return fmt::format("{}/{}.lock", directory, key); }
 };
 
+// Waiting for the disk would double the time of the first start. The kernel has written a file of
+// this age by itself, so that one more look at it costs nothing.
+constexpr time_t kWrittenSeconds = 90;
+
+void settle(const Paths& paths, Record record, int fd, const struct stat& status) {
+  if (time(nullptr) - status.st_ctim.tv_sec < kWrittenSeconds || fsync(fd) != 0) return;
+  record.boot_id.clear();
+  (void)replace_file(AT_FDCWD, paths.record(), print_record(record));
+}
+
 // Nothing when there is none, or it is not the recorded file.
 std::optional<ImageDisk> open_recorded(const Paths& paths) {
   const auto text = read_file(paths.record(), kMaxRecord);
@@ -76,6 +95,10 @@ std::optional<ImageDisk> open_recorded(const Paths& paths) {
   struct stat status{};
   if (!record || !fd || fstat(fd->get(), &status) != 0 || identity_of(status) != record->identity) {
     return std::nullopt;
+  }
+  if (!record->boot_id.empty()) {
+    if (record->boot_id != boot_id()) return std::nullopt;
+    settle(paths, *record, fd->get(), status);
   }
   // Its last use, for the limit.
   (void)utimensat(AT_FDCWD, paths.record().c_str(), nullptr, 0);
@@ -145,18 +168,14 @@ Result<> write_disk(const std::string& part, const std::string& key,
   return run_mkfs(part, key, merged.get());
 }
 
-// The identity vouches for content that is on the disk.
 Result<> publish(const std::string& part, const Paths& paths, Record record) {
   const std::string made = part + "/disk";
-  {
-    const UniqueFd fd = TRY(open_file(made, O_RDONLY));
-    if (fchmod(fd.get(), 0644) != 0) return fail_errno("chmod \"{}\"", made);
-    if (fsync(fd.get()) != 0) return fail_errno("fsync \"{}\"", made);
-  }
+  if (chmod(made.c_str(), 0644) != 0) return fail_errno("chmod \"{}\"", made);
   if (rename(made.c_str(), paths.disk().c_str()) != 0) {
     return fail_errno("rename \"{}\" to \"{}\"", made, paths.disk());
   }
   record.identity = TRY(identify_file(AT_FDCWD, paths.disk()));
+  record.boot_id = boot_id();
   return replace_file(AT_FDCWD, paths.record(), print_record(record));
 }
 

@@ -179,6 +179,18 @@ TEST_F(ImageDisk, IsMadeAnewWhenItWasChanged) {
   EXPECT_THAT(dump(second->path, "/file"), HasSubstr("regular"));
 }
 
+// Until it is known to be on the disk, it is good for one boot of the host only.
+TEST_F(ImageDisk, IsMadeAnewAfterTheHostWentDown) {
+  write(add_layer() + "/file", "content");
+  const auto first = image_disk(scratch.path(), lower);
+  ASSERT_TRUE(first);
+  const std::string record = first->path.substr(0, first->path.rfind('.')) + ".json";
+  std::string text = *read_file(record);
+  text.replace(text.find("boot_id\":\"") + 10, 4, "0000");
+  write(record, text);
+  EXPECT_TRUE(image_disk(scratch.path(), lower)->made);
+}
+
 TEST_F(ImageDisk, IsMadeByOneOfManyAtOnce) {
   write(add_layer() + "/file", "content");
   std::atomic<int> made = 0;

@@ -6,12 +6,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "runtime/copy_tree.h"
+#include "copy/place.h"
 #include "temporary_home.h"
 
 namespace trivet::runtime {
 namespace {
 
+using copy::parse_copy_path;
 using testing::HasSubstr;
 
 class Copy : public testing::Test {
@@ -142,13 +143,29 @@ TEST_F(Copy, TarRoundTrip) {
   const std::string tar = directory_ / "tar";
   {
     const UniqueFd output = *open_file(tar, O_WRONLY | O_CREAT, 0600);
-    ASSERT_TRUE(write_tar(root.get(), "srv", output.get()));
+    ASSERT_TRUE(copy::write_tar(root.get(), "srv", copy::sink_to(output.get())));
   }
   const UniqueFd host = *open_file(directory_ / "host", O_RDONLY | O_DIRECTORY);
   const UniqueFd input = *open_file(tar, O_RDONLY);
   const auto extracted = read_tar(input.get(), host.get());
   ASSERT_TRUE(extracted) << extracted.error().message();
   EXPECT_EQ(read("host/srv/site/index"), "page");
+}
+
+TEST_F(Copy, TarIsForwardedInOurForm) {
+  const UniqueFd root = *open_file(observed_.record.rootfs, O_RDONLY | O_DIRECTORY);
+  const std::string tar = directory_ / "tar";
+  {
+    const UniqueFd output = *open_file(tar, O_WRONLY | O_CREAT, 0600);
+    ASSERT_TRUE(copy::write_tar(root.get(), "srv", copy::sink_to(output.get())));
+  }
+  const UniqueFd input = *open_file(tar, O_RDONLY);
+  std::string forwarded;
+  ASSERT_TRUE(forward_tar(input.get(), [&](std::string_view bytes) -> Result<> {
+    forwarded += bytes;
+    return {};
+  }));
+  EXPECT_EQ(forwarded, *read_file(tar));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "runtime/copy_tree.h"
+#include "copy/tree.h"
 
 #include <array>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 
 #include "base/fs.h"
 
-namespace trivet::runtime {
+namespace trivet::copy {
 
 namespace {
 
@@ -195,4 +195,4 @@ Result<> copy_contents(int source_directory, int target_directory, const CopyOpt
   return copy_attributes(source_directory, target_directory, options);
 }
 
-}  // namespace trivet::runtime
+}  // namespace trivet::copy

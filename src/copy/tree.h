@@ -9,7 +9,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 
-namespace trivet::runtime {
+namespace trivet::copy {
 
 struct CopyOptions {
   // Owner of what is made; nothing: the source's.
@@ -30,4 +30,4 @@ Result<> copy_contents(int source_directory, int target_directory, const CopyOpt
 // Mode, times, owner and extended attributes of an open file or directory onto another.
 Result<> copy_attributes(int source, int target, const CopyOptions& options);
 
-}  // namespace trivet::runtime
+}  // namespace trivet::copy

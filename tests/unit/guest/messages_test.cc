@@ -1,0 +1,96 @@
+#include "guest/messages.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "guest/base64.h"
+
+namespace trivet::guest {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Base64, PrintingAndParsingAreInverse) {
+  std::string bytes;
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_EQ(*decode_base64(encode_base64(bytes)), bytes);
+    bytes += static_cast<char>(i * 37);
+  }
+  EXPECT_EQ(encode_base64("foob"), "Zm9vYg==");
+  for (const char* wrong : {"Zm9", "Zm9=Zm9v", "Zm9v\n", "Zm9vYh==", "====", "Zm9vY==="}) {
+    EXPECT_FALSE(decode_base64(wrong)) << wrong;
+  }
+}
+
+TEST(Messages, CreateComesThrough) {
+  const CreateRequest request{
+      .config = R"({"a": "b"})",
+      .lower_device = "vda",
+      .scratch_device = "vdb",
+      .lower_share = "image/layer",
+      .share = true,
+      .files = {{.name = "hosts", .mode = 0600, .content = std::string("a\0\xFF", 3)}},
+      .hostname = "box",
+      .interfaces = {{.mac = "52:54:00:12:34:56",
+                      .name = "net0",
+                      .mtu = 65520,
+                      .addresses = {"10.0.2.15/24"},
+                      .routes = {{.destination = "0.0.0.0/0", .gateway = "10.0.2.2"}}}}};
+  const auto again = parse_create(print(request));
+  ASSERT_TRUE(again) << again.error().message();
+  EXPECT_EQ(again->config, request.config);
+  EXPECT_EQ(again->files.at(0).content, request.files.at(0).content);
+  EXPECT_EQ(again->files.at(0).mode, 0600U);
+  EXPECT_EQ(again->interfaces.at(0).routes.at(0).gateway, "10.0.2.2");
+  EXPECT_EQ(print(*again), print(request));
+}
+
+TEST(Messages, CreateIsChecked) {
+  const auto error_of = [](const std::string& members) {
+    const auto parsed = parse_create(R"({"config": "{}", )" + members + "}");
+    return parsed ? "" : parsed.error().message();
+  };
+  EXPECT_THAT(error_of(R"("lower_device": "../sda")"), HasSubstr("lower_device"));
+  EXPECT_THAT(error_of(R"("lower_share": "a/../b")"), HasSubstr("lower_share"));
+  EXPECT_THAT(error_of(R"("lower_share": "/a")"), HasSubstr("lower_share"));
+  EXPECT_THAT(error_of(R"("files": [{"name": "a/b"}])"), HasSubstr("files[0].name"));
+  EXPECT_THAT(error_of(R"("files": [{"name": ".."}])"), HasSubstr("files[0].name"));
+  EXPECT_THAT(error_of(R"("files": [{"name": "a", "mode": 65536}])"), HasSubstr("mode"));
+  EXPECT_THAT(error_of(R"("files": [{"name": "a", "content": "?"}])"), HasSubstr("content"));
+  EXPECT_THAT(error_of(R"("interfaces": [{"name": "far too long a name"}])"), HasSubstr("name"));
+  EXPECT_FALSE(parse_create("{}"));
+  EXPECT_FALSE(parse_create("[]"));
+}
+
+TEST(Messages, UnknownMembersAreANewerPeers) {
+  EXPECT_TRUE(parse_request(R"({"operation": "ping", "more": [1, 2]})"));
+  EXPECT_TRUE(parse_ready(R"({"version": 1, "kernel": "6.1", "cpus": 2})"));
+}
+
+TEST(Messages, WakeIsChecked) {
+  const Wake wake{
+      .unix_ns = 5, .entropy = std::string(128, 'a'), .machine_id = std::string(32, '0')};
+  EXPECT_EQ(print(*parse_wake(print(wake))), print(wake));
+  Wake wrong = wake;
+  wrong.entropy.pop_back();
+  EXPECT_FALSE(parse_wake(print(wrong)));
+  wrong = wake;
+  wrong.machine_id[3] = 'g';
+  EXPECT_FALSE(parse_wake(print(wrong)));
+}
+
+TEST(Messages, TheOthersComeThrough) {
+  const Ready ready{.version = 1, .kernel = "6.1.0"};
+  EXPECT_EQ(print(*parse_ready(print(ready))), print(ready));
+  const ExecRequest exec{.process = "{}", .detach = true};
+  EXPECT_EQ(print(*parse_exec(print(exec))), print(exec));
+  const CopyRequest copy{.path = "/a/.", .source = "b"};
+  EXPECT_EQ(print(*parse_copy(print(copy))), print(copy));
+  const Request request{.operation = "update", .resources = "{}", .unix_ns = -1};
+  EXPECT_EQ(print(*parse_request(print(request))), print(request));
+  const Stats stats{.cpu_usage_ns = UINT64_MAX, .memory_limit = 5, .oom_kills = 1};
+  EXPECT_EQ(print(*parse_stats(print(stats))), print(stats));
+}
+
+}  // namespace
+}  // namespace trivet::guest

@@ -1,10 +1,10 @@
+#include "vmm/qemu_plan.h"
+
 #include <fstream>
 #include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include "vmm/qemu_plan.h"
 
 namespace trivet::vmm {
 namespace {

@@ -1,7 +1,7 @@
+#include "vmm/qmp_message.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include "vmm/qmp_message.h"
 
 namespace trivet::vmm {
 namespace {

@@ -1,7 +1,7 @@
+#include "vmm/session_table.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include "vmm/session_table.h"
 
 namespace trivet::vmm {
 namespace {

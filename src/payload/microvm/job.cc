@@ -75,7 +75,7 @@ Result<> read_machine(const JsonView& view, Job& job) {
   return {};
 }
 
-Result<> read_saved(const JsonView& view, std::optional<Template>& saved) {
+Result<> read_saved(const JsonView& view, std::optional<SavedMachine>& saved) {
   const auto found = TRY(view.find("saved"));
   if (!found) return {};
   saved.emplace();

@@ -206,7 +206,7 @@ class Machine {
       warn("booting without a template: " + found.error().message());
       return {};
     }
-    job_.saved = Template{.memory = builder_->add(std::move(found->memory)),
+    job_.saved = SavedMachine{.memory = builder_->add(std::move(found->memory)),
                           .state = builder_->add(std::move(found->state))};
     return {};
   }

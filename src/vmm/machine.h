@@ -45,6 +45,7 @@ class Machine {
   // machine_start.cc: processes and connections
   Result<> start();
   Result<> start_qemu();
+  Result<> reopen_state();
   void close_given();
   Result<> watch();
   Result<> watch_child(Child& child, const char* name);

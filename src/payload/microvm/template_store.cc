@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/paths.h"
 #include "base/rollback.h"
 #include "base/sha256.h"
 #include "base/text.h"
@@ -65,15 +66,14 @@ Result<UniqueFd> open_recorded(const std::string& path, const FileIdentity& iden
   return fail(ErrorCode::kCorrupt, "\"{}\" was changed", path);
 }
 
-Result<Template> open_template(const std::string& directory) {
+Result<TemplateFiles> open_template(const std::string& directory) {
   const Record record = TRY(read_record(directory));
   if (record.boot_id != boot_id()) {
     return fail(ErrorCode::kCorrupt, "\"{}\" is from before the host has booted", directory);
   }
-  return Template {
-    .directory = directory, .memory = TRY(open_recorded(directory + "/memory", record.memory))
-    , .state = TRY(open_recorded(directory + "/state", record.state))
-  };
+  UniqueFd memory = TRY(open_recorded(directory + "/memory", record.memory));
+  UniqueFd state = TRY(open_recorded(directory + "/state", record.state));
+  return TemplateFiles{.memory = std::move(memory), .state = std::move(state)};
 }
 
 // Out of sight first: what is half removed must not look like a template.
@@ -99,12 +99,11 @@ Result<> fill(const std::string& part, uint64_t memory_bytes, const std::string&
   {
     const UniqueFd memory = TRY(create_file(part + "/memory", memory_bytes));
     const UniqueFd state = TRY(create_file(part + "/state", 0));
-    TRY(maker({.memory = memory.get(), .state = state.get()}));
+    TRY(maker(memory.get(), state.get()));
   }
-  const Record record {
-    .boot_id = boot_id(), .what = what, .memory = TRY(identify_file(AT_FDCWD, part + "/memory"))
-    , .state = TRY(identify_file(AT_FDCWD, part + "/state"))
-  };
+  Record record{.boot_id = boot_id(), .what = what, .memory = {}, .state = {}};
+  record.memory = TRY(identify_file(AT_FDCWD, part + "/memory"));
+  record.state = TRY(identify_file(AT_FDCWD, part + "/state"));
   if (record.memory.size != memory_bytes || record.state.size == 0) {
     return fail(ErrorCode::kCorrupt, "the machine was not saved completely");
   }
@@ -138,6 +137,7 @@ std::string template_key(const TemplateInputs& inputs) {
   // JSON, so that no part can run over into the next.
   const Json all{kFormat,
                  inputs.qemu,
+                 inputs.vmm,
                  inputs.kernel_digest,
                  inputs.initramfs_digest,
                  accelerator_name(inputs.accelerator),
@@ -150,10 +150,31 @@ std::string template_key(const TemplateInputs& inputs) {
   return sha256_of(all.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
-Result<std::string> identify_qemu(const std::string& path) {
+Result<std::string> identify_program(const std::string& path) {
   struct stat status{};
   if (stat(path.c_str(), &status) != 0) return fail_errno("stat \"{}\"", path);
   return fmt::format("{} {}", path, identity_text(identity_of(status)));
+}
+
+Result<std::string> template_key(const Guest& boot, const Job& job) {
+  TemplateInputs inputs{.kernel_digest = boot.kernel_digest,
+                        .initramfs_digest = boot.initramfs_digest,
+                        .accelerator = job.kvm ? Accelerator::kKvm : Accelerator::kTcg,
+                        .tsc_khz = job.tsc_khz,
+                        .vcpus = job.vcpus,
+                        .memory_mib = job.memory_mib,
+                        .acpi = job.acpi,
+                        .processor = processor_identity()};
+  inputs.qemu = TRY(identify_program(job.qemu));
+  if (const std::string vmm = find_companion("trivet-vmm"); !vmm.empty()) {
+    inputs.vmm = TRY(identify_program(vmm));
+  }
+  for (const Disk& disk : job.disks) {
+    inputs.devices.emplace_back(disk.read_only ? "disk, read-only" : "disk");
+  }
+  if (job.share) inputs.devices.emplace_back("share");
+  if (job.network.kind != Network::Kind::kNone) inputs.devices.emplace_back("network");
+  return template_key(inputs);
 }
 
 TemplateStore::TemplateStore(std::string vm_dir, TemplateLimits limits)
@@ -163,7 +184,7 @@ std::string TemplateStore::path_of(const std::string& key) const {
   return fmt::format("{}/{}", directory_, key);
 }
 
-std::optional<Template> TemplateStore::find(const std::string& key) const {
+std::optional<TemplateFiles> TemplateStore::find(const std::string& key) const {
   const std::string directory = path_of(key);
   auto found = open_template(directory);
   if (!found) {
@@ -177,9 +198,10 @@ std::optional<Template> TemplateStore::find(const std::string& key) const {
   return std::move(*found);
 }
 
-Result<std::optional<Template>> TemplateStore::make(const std::string& key, uint64_t memory_bytes,
-                                                    const std::string& what, Wait wait,
-                                                    const Maker& maker) const {
+Result<std::optional<TemplateFiles>> TemplateStore::make(const std::string& key,
+                                                         uint64_t memory_bytes,
+                                                         const std::string& what, Wait wait,
+                                                         const Maker& maker) const {
   TRY(make_dirs(directory_, 0700));
   TRY(require_own_directory(directory_));
   const std::string lock_path = path_of(key) + kLockSuffix;
@@ -197,8 +219,9 @@ Result<std::optional<Template>> TemplateStore::make(const std::string& key, uint
                              .in("cannot save a machine as a template"));
 }
 
-Result<Template> TemplateStore::make_locked(const std::string& key, uint64_t memory_bytes,
-                                            const std::string& what, const Maker& maker) const {
+Result<TemplateFiles> TemplateStore::make_locked(const std::string& key, uint64_t memory_bytes,
+                                                 const std::string& what,
+                                                 const Maker& maker) const {
   TRY(remove_parts(directory_, key));
   const std::string part = fmt::format("{}{}{}", path_of(key), kPartMark, random_hex(8));
   Rollback rollback;
@@ -269,6 +292,19 @@ Result<uint64_t> TemplateStore::clear() const {
     TRY(remove_tree(AT_FDCWD, lock_path));
   }
   return freed;
+}
+
+Result<std::optional<TemplateFiles>> find_template(const std::string& vm_dir,
+                                                   const std::string& key) {
+  return TemplateStore(vm_dir).find(key);
+}
+
+Result<TemplateFiles> make_template(const std::string& vm_dir, const std::string& key,
+                                    uint64_t memory_bytes, const TemplateStore::Maker& maker) {
+  const std::string what = fmt::format("{} of memory", format_size(memory_bytes));
+  auto made =
+      TRY(TemplateStore(vm_dir).make(key, memory_bytes, what, TemplateStore::Wait::kYes, maker));
+  return std::move(*made);
 }
 
 }  // namespace trivet::payload::microvm

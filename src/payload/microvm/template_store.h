@@ -21,12 +21,15 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "payload/microvm/accelerator.h"
+#include "payload/microvm/initramfs.h"
+#include "payload/microvm/job.h"
 
 namespace trivet::payload::microvm {
 
 // All that must be the same in a saved machine and its clones.
 struct TemplateInputs {
-  std::string qemu;  // see identify_qemu()
+  std::string qemu;  // see identify_program()
+  std::string vmm;   // trivet-vmm, which makes QEMU's command line
   std::string kernel_digest;
   std::string initramfs_digest;
   Accelerator accelerator = Accelerator::kTcg;
@@ -40,11 +43,13 @@ struct TemplateInputs {
 // 64 hex digits. Pure.
 [[nodiscard]] std::string template_key(const TemplateInputs& inputs);
 
-// Which QEMU it is, without running it: an update gives its file another identity.
-Result<std::string> identify_qemu(const std::string& path);
+// Of the machine of a job, booted from `boot`, on this host.
+Result<std::string> template_key(const Guest& boot, const Job& job);
 
-struct Template {
-  std::string directory;
+// Which program it is, without running it: an update gives its file another identity.
+Result<std::string> identify_program(const std::string& path);
+
+struct TemplateFiles {
   UniqueFd memory;  // both to read
   UniqueFd state;
 };
@@ -66,21 +71,17 @@ class TemplateStore {
   explicit TemplateStore(std::string vm_dir, TemplateLimits limits = {});
 
   // Nothing when there is none that can be trusted; one that can't is removed.
-  [[nodiscard]] std::optional<Template> find(const std::string& key) const;
+  [[nodiscard]] std::optional<TemplateFiles> find(const std::string& key) const;
 
-  // Open files of a template that is being made: the memory has its size already.
-  struct Files {
-    int memory = -1;
-    int state = -1;
-  };
-  using Maker = std::function<Result<>(const Files&)>;
+  // Gets open files: the memory has its size already.
+  using Maker = std::function<Result<>(int memory, int state)>;
   // One process makes a template while the others wait (kYes) or go without (kNo: nothing is
   // returned). Whatever `maker` leaves appears only when it succeeded. The least recently used
   // templates beyond the limits go, never the new one.
   enum class Wait { kYes, kNo };
-  Result<std::optional<Template>> make(const std::string& key, uint64_t memory_bytes,
-                                       const std::string& what, Wait wait,
-                                       const Maker& maker) const;
+  Result<std::optional<TemplateFiles>> make(const std::string& key, uint64_t memory_bytes,
+                                            const std::string& what, Wait wait,
+                                            const Maker& maker) const;
 
   // Most recently used first.
   Result<std::vector<TemplateInfo>> list() const;
@@ -89,12 +90,18 @@ class TemplateStore {
 
  private:
   [[nodiscard]] std::string path_of(const std::string& key) const;
-  Result<Template> make_locked(const std::string& key, uint64_t memory_bytes,
-                               const std::string& what, const Maker& maker) const;
+  Result<TemplateFiles> make_locked(const std::string& key, uint64_t memory_bytes,
+                                    const std::string& what, const Maker& maker) const;
   Result<> enforce_limits(const std::string& newest) const;
 
   std::string directory_;
   TemplateLimits limits_;
 };
+
+// The store of `vm_dir` with the usual limits; a template that is being made is waited for.
+Result<std::optional<TemplateFiles>> find_template(const std::string& vm_dir,
+                                                   const std::string& key);
+Result<TemplateFiles> make_template(const std::string& vm_dir, const std::string& key,
+                                    uint64_t memory_bytes, const TemplateStore::Maker& maker);
 
 }  // namespace trivet::payload::microvm

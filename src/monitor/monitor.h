@@ -83,6 +83,7 @@ class Monitor {
                                                            const std::string& bundle, Life& life);
   Result<> start_vm_network(Life& life, payload::VmRequest& request);
   void note_report(const Life& ended);
+  void note_vm_boot(const Life& life);
   void note_vm_report(const Life& ended);
   Result<> take_terminal(Life& life);
   Result<> watch_life();

@@ -141,6 +141,7 @@ Result<> Monitor::create_container(Life& life) {
   life.container = TRY(container::Container::create(prepared ? prepared->spec : spec, create));
   if (pasta) life.pasta = TRY(pasta->wait());
   life.vm_network.reset();  // the machine has its own
+  note_vm_boot(life);
   if (record_.terminal) TRY(take_terminal(life));
   return life.container->start();
 }
@@ -183,7 +184,8 @@ Result<std::optional<payload::Prepared>> Monitor::prepare_payload(const oci::Spe
                           .accelerator = machine.accelerator,
                           .vcpus = machine.vcpus,
                           .memory_mib = machine.memory_mib,
-                          .from_template = machine.from_template};
+                          .from_template = machine.from_template,
+                          .message = machine.no_template};
   }
   return prepared;
 }
@@ -206,6 +208,13 @@ Result<> Monitor::start_vm_network(Life& life, payload::VmRequest& request) {
   return {};
 }
 
+void Monitor::note_vm_boot(const Life& life) {
+  if (!status_.vm) return;
+  if (const auto report = payload::microvm::read_report(life.report.get())) {
+    status_.vm->boot_us = report->boot_us;
+  }
+}
+
 void Monitor::note_vm_report(const Life& ended) {
   const auto report = payload::microvm::read_report(ended.report.get());
   if (!report) {
@@ -213,8 +222,7 @@ void Monitor::note_vm_report(const Life& ended) {
     return;
   }
   if (report->oom_killed) status_.oom_killed = true;
-  status_.vm->boot_us = report->boot_us;
-  status_.vm->message = report->message;
+  if (!report->message.empty()) status_.vm->message = report->message;
   if (report->lost) status_.error = report->message;
 }
 

@@ -90,7 +90,7 @@ struct VmStatus {
   uint64_t memory_mib = 0;
   bool from_template = false;
   uint64_t boot_us = 0;  // from the VMM's start to the agent's answer; 0: not known yet
-  std::string message;   // why the machine ended, if not by itself
+  std::string message;   // why it is slow to start, or ended, if not by itself
 };
 
 struct Status {

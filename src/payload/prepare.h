@@ -51,6 +51,7 @@ struct MachineFacts {
   uint32_t vcpus = 0;
   uint64_t memory_mib = 0;
   bool from_template = false;
+  std::string no_template;  // why it could not come from one, where it should have
 };
 
 // What a container that is not native consists of. It has to outlive Container::create().

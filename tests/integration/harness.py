@@ -35,7 +35,7 @@ ISOLATION = os.environ.get("TRIVET_TEST_ISOLATION", "native")
 VM_DIR = pathlib.Path(os.environ.get("TRIVET_VM_DIR") or
                       pathlib.Path.home() / ".cache/trivet/vm")
 # What is said on a host where KVM does not work, whatever is run.
-EMULATION_WARNING = "trivet: warning: the microVM runs in software emulation"
+EMULATION_WARNING = "trivet: warning: the microVM is emulated in software"
 
 
 def integration_conftest() -> types.ModuleType:

@@ -75,7 +75,7 @@ Result<> read_machine(const JsonView& view, Job& job) {
   return {};
 }
 
-Result<> read_saved(const JsonView& view, std::optional<Template>& saved) {
+Result<> read_saved(const JsonView& view, std::optional<SavedMachine>& saved) {
   const auto found = TRY(view.find("saved"));
   if (!found) return {};
   saved.emplace();
@@ -123,7 +123,7 @@ std::string print_job(const Job& job) {
   Json json = print_machine(job);
   json["mode"] = kModes.at(static_cast<size_t>(job.mode));
   if (job.saved) json["saved"] = {{"memory", job.saved->memory}, {"state", job.saved->state}};
-  json["create"] = guest::print(job.create);
+  if (job.mode == Job::Mode::kRun) json["create"] = guest::print(job.create);
   json["machineId"] = job.machine_id;
   json["sync"] = job.sync;
   json["listener"] = job.listener;

@@ -53,7 +53,7 @@ struct Network {
   int fd = -1;
 };
 
-struct Template {
+struct SavedMachine {
   int memory = -1;  // a file of the guest's memory size
   int state = -1;   // QEMU's migration stream without the memory
 };
@@ -78,7 +78,7 @@ struct Job {
   Network network;
   uint32_t qemu_uid = 65534;  // QEMU runs as this user, in no group but this one
 
-  std::optional<Template> saved;  // kRun: restore from here, kMakeTemplate: write here
+  std::optional<SavedMachine> saved;  // kRun: restore from here, kMakeTemplate: write here
 
   // kRun
   guest::CreateRequest create;

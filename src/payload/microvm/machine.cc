@@ -203,10 +203,11 @@ class Machine {
     if (!TRY(wants_template(request_.spec))) return {};
     auto found = find_or_make_template({.vm_directory = vm_directory_, .boot = boot_, .job = job_});
     if (!found) {
-      warn("booting without a template: " + found.error().message());
+      no_template_ = "booting without a template: " + found.error().message();
+      warn(no_template_);
       return {};
     }
-    job_.saved = Template{.memory = builder_->add(std::move(found->memory)),
+    job_.saved = SavedMachine{.memory = builder_->add(std::move(found->memory)),
                           .state = builder_->add(std::move(found->state))};
     return {};
   }
@@ -254,7 +255,8 @@ class Machine {
                                         job_.kvm ? Accelerator::kKvm : Accelerator::kTcg),
                                     .vcpus = sizes_.vcpus,
                                     .memory_mib = sizes_.memory_mib,
-                                    .from_template = job_.saved.has_value()};
+                                    .from_template = job_.saved.has_value(),
+                                    .no_template = no_template_};
     return prepared;
   }
 
@@ -263,6 +265,7 @@ class Machine {
   Sizes sizes_;
   GuestPlan guest_;
   bool lower_is_shared_ = false;
+  std::string no_template_;
   Guest boot_;
   Job job_;
   std::optional<ProgramBuilder> builder_;

@@ -11,6 +11,7 @@
 #include "base/paths.h"
 #include "container/container.h"
 #include "payload/host_program.h"
+#include "payload/microvm/host_facts.h"
 #include "payload/microvm/jail.h"
 
 namespace trivet::payload::microvm {
@@ -24,19 +25,24 @@ constexpr off_t kWritableBytes = off_t{1} << 25;
 constexpr std::chrono::seconds kPatience{120};
 constexpr size_t kMessageLimit = 64U << 10U;
 
-Result<UniqueFd> make_blank_disk(off_t bytes) {
+// QEMU takes a read-only disk from a descriptor that is for reading only.
+Result<UniqueFd> make_blank_disk(bool read_only) {
   UniqueFd fd(memfd_create("trivet-blank-disk", MFD_CLOEXEC));
-  if (!fd || ftruncate(fd.get(), bytes) != 0) return fail_errno("make a blank disk");
-  return fd;
+  if (!fd || ftruncate(fd.get(), read_only ? kReadOnlyBytes : kWritableBytes) != 0) {
+    return fail_errno("make a blank disk");
+  }
+  if (!read_only) return fd;
+  return open_file(fmt::format("/proc/self/fd/{}", fd.get()), O_RDONLY);
 }
 
 // The machine of a template: what the job's has, with nothing behind its devices.
 class TemplateMachine {
  public:
-  TemplateMachine(const TemplateRequest& request, int memory, int state) : request_(request) {
+  TemplateMachine(const TemplateRequest& request, const TemplateStore::Files& files)
+      : request_(request) {
     job_ = request.job;
     job_.mode = Job::Mode::kMakeTemplate;
-    job_.saved = Template{.memory = memory, .state = state};
+    job_.saved = SavedMachine{.memory = files.memory, .state = files.state};
     job_.create = {};
     job_.sync = job_.listener = job_.report = job_.console = -1;
     job_.terminal = false;
@@ -64,7 +70,7 @@ class TemplateMachine {
 
   Result<> add_devices() {
     for (Disk& disk : job_.disks) {
-      UniqueFd blank = TRY(make_blank_disk(disk.read_only ? kReadOnlyBytes : kWritableBytes));
+      UniqueFd blank = TRY(make_blank_disk(disk.read_only));
       disk.fd = blank.get();
       program_.descriptors.push_back(std::move(blank));
     }
@@ -130,14 +136,38 @@ class TemplateMachine {
   UniqueFd other_end_;  // of the network, which nobody serves
 };
 
+Result<TemplateInputs> inputs_of(const TemplateRequest& request) {
+  const Job& job = request.job;
+  TemplateInputs inputs{.qemu = TRY(identify_qemu(job.qemu)),
+                        .kernel_digest = request.boot.kernel_digest,
+                        .initramfs_digest = request.boot.initramfs_digest,
+                        .accelerator = job.kvm ? Accelerator::kKvm : Accelerator::kTcg,
+                        .tsc_khz = job.tsc_khz,
+                        .vcpus = job.vcpus,
+                        .memory_mib = job.memory_mib,
+                        .acpi = job.acpi,
+                        .processor = processor_identity()};
+  for (const Disk& disk : job.disks) {
+    inputs.devices.emplace_back(disk.read_only ? "read-only disk" : "disk");
+  }
+  if (job.network.kind != Network::Kind::kNone) inputs.devices.emplace_back("network");
+  return inputs;
+}
+
 }  // namespace
 
-Result<TemplateFiles> find_or_make_template(const TemplateRequest& request) {
-  const std::string key = TRY(template_key(request.boot, request.job));
-  if (auto found = TRY(find_template(request.vm_directory, key))) return std::move(*found);
-  return make_template(
-      request.vm_directory, key, request.job.memory_mib << 20U,
-      [&](int memory, int state) { return TemplateMachine(request, memory, state).run(); });
+Result<Template> find_or_make_template(const TemplateRequest& request) {
+  const Job& job = request.job;
+  const std::string key = template_key(TRY(inputs_of(request)));
+  const TemplateStore store(request.vm_directory);
+  if (auto found = store.find(key)) return std::move(*found);
+  auto made = TRY(store.make(key, job.memory_mib << 20U,
+                             fmt::format("{}, {} CPUs, {} MiB", request.boot.kernel_release,
+                                         job.vcpus, job.memory_mib),
+                             TemplateStore::Wait::kYes, [&](const TemplateStore::Files& files) {
+                               return TemplateMachine(request, files).run();
+                             }));
+  return std::move(*made);
 }
 
 }  // namespace trivet::payload::microvm

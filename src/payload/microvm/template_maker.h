@@ -15,6 +15,6 @@ struct TemplateRequest {
 
 // The machine that makes a template is as confined as any, has nothing of a container's, and ends.
 // Concurrent callers wait for one another.
-Result<TemplateFiles> find_or_make_template(const TemplateRequest& request);
+Result<Template> find_or_make_template(const TemplateRequest& request);
 
 }  // namespace trivet::payload::microvm

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "base/paths.h"
 #include "base/rollback.h"
 #include "base/sha256.h"
 #include "base/text.h"
@@ -66,14 +65,14 @@ Result<UniqueFd> open_recorded(const std::string& path, const FileIdentity& iden
   return fail(ErrorCode::kCorrupt, "\"{}\" was changed", path);
 }
 
-Result<TemplateFiles> open_template(const std::string& directory) {
+Result<Template> open_template(const std::string& directory) {
   const Record record = TRY(read_record(directory));
   if (record.boot_id != boot_id()) {
     return fail(ErrorCode::kCorrupt, "\"{}\" is from before the host has booted", directory);
   }
   UniqueFd memory = TRY(open_recorded(directory + "/memory", record.memory));
   UniqueFd state = TRY(open_recorded(directory + "/state", record.state));
-  return TemplateFiles{.memory = std::move(memory), .state = std::move(state)};
+  return Template{.directory = directory, .memory = std::move(memory), .state = std::move(state)};
 }
 
 // Out of sight first: what is half removed must not look like a template.
@@ -99,7 +98,7 @@ Result<> fill(const std::string& part, uint64_t memory_bytes, const std::string&
   {
     const UniqueFd memory = TRY(create_file(part + "/memory", memory_bytes));
     const UniqueFd state = TRY(create_file(part + "/state", 0));
-    TRY(maker(memory.get(), state.get()));
+    TRY(maker({.memory = memory.get(), .state = state.get()}));
   }
   Record record{.boot_id = boot_id(), .what = what, .memory = {}, .state = {}};
   record.memory = TRY(identify_file(AT_FDCWD, part + "/memory"));
@@ -156,27 +155,6 @@ Result<std::string> identify_program(const std::string& path) {
   return fmt::format("{} {}", path, identity_text(identity_of(status)));
 }
 
-Result<std::string> template_key(const Guest& boot, const Job& job) {
-  TemplateInputs inputs{.kernel_digest = boot.kernel_digest,
-                        .initramfs_digest = boot.initramfs_digest,
-                        .accelerator = job.kvm ? Accelerator::kKvm : Accelerator::kTcg,
-                        .tsc_khz = job.tsc_khz,
-                        .vcpus = job.vcpus,
-                        .memory_mib = job.memory_mib,
-                        .acpi = job.acpi,
-                        .processor = processor_identity()};
-  inputs.qemu = TRY(identify_program(job.qemu));
-  if (const std::string vmm = find_companion("trivet-vmm"); !vmm.empty()) {
-    inputs.vmm = TRY(identify_program(vmm));
-  }
-  for (const Disk& disk : job.disks) {
-    inputs.devices.emplace_back(disk.read_only ? "disk, read-only" : "disk");
-  }
-  if (job.share) inputs.devices.emplace_back("share");
-  if (job.network.kind != Network::Kind::kNone) inputs.devices.emplace_back("network");
-  return template_key(inputs);
-}
-
 TemplateStore::TemplateStore(std::string vm_dir, TemplateLimits limits)
     : directory_(std::move(vm_dir) + "/templates"), limits_(limits) {}
 
@@ -184,7 +162,7 @@ std::string TemplateStore::path_of(const std::string& key) const {
   return fmt::format("{}/{}", directory_, key);
 }
 
-std::optional<TemplateFiles> TemplateStore::find(const std::string& key) const {
+std::optional<Template> TemplateStore::find(const std::string& key) const {
   const std::string directory = path_of(key);
   auto found = open_template(directory);
   if (!found) {
@@ -198,10 +176,9 @@ std::optional<TemplateFiles> TemplateStore::find(const std::string& key) const {
   return std::move(*found);
 }
 
-Result<std::optional<TemplateFiles>> TemplateStore::make(const std::string& key,
-                                                         uint64_t memory_bytes,
-                                                         const std::string& what, Wait wait,
-                                                         const Maker& maker) const {
+Result<std::optional<Template>> TemplateStore::make(const std::string& key, uint64_t memory_bytes,
+                                                    const std::string& what, Wait wait,
+                                                    const Maker& maker) const {
   TRY(make_dirs(directory_, 0700));
   TRY(require_own_directory(directory_));
   const std::string lock_path = path_of(key) + kLockSuffix;
@@ -219,9 +196,8 @@ Result<std::optional<TemplateFiles>> TemplateStore::make(const std::string& key,
                              .in("cannot save a machine as a template"));
 }
 
-Result<TemplateFiles> TemplateStore::make_locked(const std::string& key, uint64_t memory_bytes,
-                                                 const std::string& what,
-                                                 const Maker& maker) const {
+Result<Template> TemplateStore::make_locked(const std::string& key, uint64_t memory_bytes,
+                                            const std::string& what, const Maker& maker) const {
   TRY(remove_parts(directory_, key));
   const std::string part = fmt::format("{}{}{}", path_of(key), kPartMark, random_hex(8));
   Rollback rollback;
@@ -292,19 +268,6 @@ Result<uint64_t> TemplateStore::clear() const {
     TRY(remove_tree(AT_FDCWD, lock_path));
   }
   return freed;
-}
-
-Result<std::optional<TemplateFiles>> find_template(const std::string& vm_dir,
-                                                   const std::string& key) {
-  return TemplateStore(vm_dir).find(key);
-}
-
-Result<TemplateFiles> make_template(const std::string& vm_dir, const std::string& key,
-                                    uint64_t memory_bytes, const TemplateStore::Maker& maker) {
-  const std::string what = fmt::format("{} of memory", format_size(memory_bytes));
-  auto made =
-      TRY(TemplateStore(vm_dir).make(key, memory_bytes, what, TemplateStore::Wait::kYes, maker));
-  return std::move(*made);
 }
 
 }  // namespace trivet::payload::microvm

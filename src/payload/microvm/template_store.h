@@ -21,8 +21,6 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "payload/microvm/accelerator.h"
-#include "payload/microvm/initramfs.h"
-#include "payload/microvm/job.h"
 
 namespace trivet::payload::microvm {
 
@@ -43,13 +41,11 @@ struct TemplateInputs {
 // 64 hex digits. Pure.
 [[nodiscard]] std::string template_key(const TemplateInputs& inputs);
 
-// Of the machine of a job, booted from `boot`, on this host.
-Result<std::string> template_key(const Guest& boot, const Job& job);
-
 // Which program it is, without running it: an update gives its file another identity.
 Result<std::string> identify_program(const std::string& path);
 
-struct TemplateFiles {
+struct Template {
+  std::string directory;
   UniqueFd memory;  // both to read
   UniqueFd state;
 };
@@ -71,17 +67,21 @@ class TemplateStore {
   explicit TemplateStore(std::string vm_dir, TemplateLimits limits = {});
 
   // Nothing when there is none that can be trusted; one that can't is removed.
-  [[nodiscard]] std::optional<TemplateFiles> find(const std::string& key) const;
+  [[nodiscard]] std::optional<Template> find(const std::string& key) const;
 
-  // Gets open files: the memory has its size already.
-  using Maker = std::function<Result<>(int memory, int state)>;
+  // Open files of a template that is being made: the memory has its size already.
+  struct Files {
+    int memory = -1;
+    int state = -1;
+  };
+  using Maker = std::function<Result<>(const Files&)>;
   // One process makes a template while the others wait (kYes) or go without (kNo: nothing is
   // returned). Whatever `maker` leaves appears only when it succeeded. The least recently used
   // templates beyond the limits go, never the new one.
   enum class Wait { kYes, kNo };
-  Result<std::optional<TemplateFiles>> make(const std::string& key, uint64_t memory_bytes,
-                                            const std::string& what, Wait wait,
-                                            const Maker& maker) const;
+  Result<std::optional<Template>> make(const std::string& key, uint64_t memory_bytes,
+                                       const std::string& what, Wait wait,
+                                       const Maker& maker) const;
 
   // Most recently used first.
   Result<std::vector<TemplateInfo>> list() const;
@@ -90,18 +90,12 @@ class TemplateStore {
 
  private:
   [[nodiscard]] std::string path_of(const std::string& key) const;
-  Result<TemplateFiles> make_locked(const std::string& key, uint64_t memory_bytes,
-                                    const std::string& what, const Maker& maker) const;
+  Result<Template> make_locked(const std::string& key, uint64_t memory_bytes,
+                               const std::string& what, const Maker& maker) const;
   Result<> enforce_limits(const std::string& newest) const;
 
   std::string directory_;
   TemplateLimits limits_;
 };
-
-// The store of `vm_dir` with the usual limits; a template that is being made is waited for.
-Result<std::optional<TemplateFiles>> find_template(const std::string& vm_dir,
-                                                   const std::string& key);
-Result<TemplateFiles> make_template(const std::string& vm_dir, const std::string& key,
-                                    uint64_t memory_bytes, const TemplateStore::Maker& maker);
 
 }  // namespace trivet::payload::microvm

@@ -36,9 +36,9 @@ class Templates : public ::testing::Test {
   [[nodiscard]] TemplateStore store(TemplateLimits limits = {}) const {
     return TemplateStore(directory, limits);
   }
-  static Result<> save(int memory, int state) {
-    TRY(write_all(memory, "memory", "memory"));
-    return write_all(state, "state", "state");
+  static Result<> save(const TemplateStore::Files& files) {
+    TRY(write_all(files.memory, "memory", "memory"));
+    return write_all(files.state, "state", "state");
   }
   [[nodiscard]] std::vector<std::string> names() const {
     return list_dir(AT_FDCWD, directory + "/templates").value_or(std::vector<std::string>{});
@@ -61,9 +61,9 @@ TEST_F(Templates, AreFoundOnceTheyWereMade) {
 
 TEST_F(Templates, AreMadeOnce) {
   std::atomic<int> made = 0;
-  const auto count = [&made](int memory, int state) {
+  const auto count = [&made](const TemplateStore::Files& files) {
     ++made;
-    return save(memory, state);
+    return save(files);
   };
   std::vector<std::jthread> threads;
   for (int i = 0; i < 8; ++i) {
@@ -77,16 +77,16 @@ TEST_F(Templates, AreMadeOnce) {
 
 TEST_F(Templates, AreNotWaitedForIfNobodyWants) {
   bool inner = true;
-  const auto outer = store().make("key", kMemory, "test", Wait::kYes, [&](int memory, int state) {
+  const auto outer = store().make("key", kMemory, "test", Wait::kYes, [&](const auto& files) {
     inner = store().make("key", kMemory, "test", Wait::kNo, save)->has_value();
-    return save(memory, state);
+    return save(files);
   });
   EXPECT_TRUE(outer.value());
   EXPECT_FALSE(inner);
 }
 
 TEST_F(Templates, LeaveNothingOfAFailure) {
-  const auto failed = store().make("key", kMemory, "test", Wait::kYes, [](int, int) -> Result<> {
+  const auto failed = store().make("key", kMemory, "test", Wait::kYes, [](const auto&) -> Result<> {
     return fail(ErrorCode::kSystem, "no boot");
   });
   ASSERT_FALSE(failed);
@@ -94,7 +94,7 @@ TEST_F(Templates, LeaveNothingOfAFailure) {
   EXPECT_EQ(names().size(), 1U);  // the lock
   // What was not saved completely is none either.
   EXPECT_FALSE(
-      store().make("key", kMemory, "test", Wait::kYes, [](int, int) -> Result<> { return {}; }));
+      store().make("key", kMemory, "test", Wait::kYes, [](const auto&) -> Result<> { return {}; }));
   EXPECT_FALSE(store().find("key"));
 }
 
@@ -180,30 +180,6 @@ TEST(TemplateKey, DiffersWithEveryInput) {
   EXPECT_EQ(keys.front().size(), 64U);
   std::ranges::sort(keys);
   EXPECT_EQ(std::ranges::unique(keys).size(), 0U);
-}
-
-TEST_F(Templates, OfAJobDependOnItsMachineOnly) {
-  const Guest boot{.kernel_digest = "k", .initramfs_digest = "i"};
-  Job job;
-  job.qemu = "/bin/sh";
-  const auto key = template_key(boot, job);
-  ASSERT_TRUE(key) << key.error().message();
-  Job same = job;
-  same.console = 5;
-  same.machine_id = "m";
-  EXPECT_EQ(*template_key(boot, same), *key);
-  Job other = job;
-  other.disks = {{.fd = 3, .read_only = true}};
-  const std::string with_disk = *template_key(boot, other);
-  EXPECT_NE(with_disk, *key);
-  other.disks[0].fd = 4;
-  EXPECT_EQ(*template_key(boot, other), with_disk);
-  other.disks[0].read_only = false;
-  EXPECT_NE(*template_key(boot, other), with_disk);
-  job.network.kind = Network::Kind::kPasst;
-  EXPECT_NE(*template_key(boot, job), *key);
-  job.qemu = directory + "/none";
-  EXPECT_FALSE(template_key(boot, job));
 }
 
 TEST_F(Templates, KnowWhichProgramItIs) {

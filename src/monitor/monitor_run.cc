@@ -169,6 +169,7 @@ Result<std::optional<payload::Prepared>> Monitor::prepare_payload(const oci::Spe
     life.report = TRY(payload::microvm::make_report());
     request.vm.report = life.report.get();
     request.vm.experimental = true;  // the library has asked
+    request.vm.blocks_signals = record_.init;
     TRY(start_vm_network(life, request.vm));
   } else {
     life.report = TRY(payload::wasm::make_report());

@@ -123,7 +123,7 @@ class Terminal:
             data = os.read(self.master, 65536)
         except OSError:  # EIO: the other side is closed
             return False
-        self.output += data.decode(errors="replace")
+        self.output = without_emulation_warning(self.output + data.decode(errors="replace"))
         return bool(data)
 
     def expect(self, pattern: str, timeout: float = 10.0) -> re.Match:

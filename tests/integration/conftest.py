@@ -85,6 +85,16 @@ def pytest_runtest_setup(item):
 
 def pytest_sessionstart(session):
     session.config.cgroups_before = harness.cgroups_of_trivet()
+    harness.collect_sanitizer_reports()
+
+
+@pytest.fixture(autouse=True)
+def no_sanitizer_report():
+    """Fails the test when a sanitizer complains in any program, also one that nobody hears: the
+    stderr of monitors is /dev/null."""
+    yield
+    if reports := harness.take_sanitizer_reports():
+        pytest.fail(f"a sanitizer has complained:\n{reports}", pytrace=False)
 
 
 def pytest_sessionfinish(session):

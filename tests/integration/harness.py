@@ -20,6 +20,7 @@ import socket
 import struct
 import subprocess
 import tarfile
+import tempfile
 import termios
 import time
 import types
@@ -57,6 +58,33 @@ def wait_for(condition: Callable[[], object], timeout: float = 10.0, what: str =
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout * SLOW} s: {what or condition}")
         time.sleep(0.02)
+
+
+SANITIZER_OPTIONS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
+_sanitizer_reports: tempfile.TemporaryDirectory | None = None
+
+
+def collect_sanitizer_reports() -> None:
+    """Sanitized programs that are started from now on write what they find into files of ours."""
+    global _sanitizer_reports
+    if _sanitizer_reports or not any(name in os.environ for name in SANITIZER_OPTIONS):
+        return
+    _sanitizer_reports = tempfile.TemporaryDirectory(prefix="sanitizer-")
+    os.chmod(_sanitizer_reports.name, 0o1777)  # the programs of ordinary users write there too
+    for name in SANITIZER_OPTIONS:
+        given = os.environ.get(name, "")
+        os.environ[name] = f"{given}:log_path={_sanitizer_reports.name}/report".lstrip(":")
+
+
+def take_sanitizer_reports() -> str:
+    """What was found since the last time; nothing is there in a build without sanitizers."""
+    if not _sanitizer_reports:
+        return ""
+    texts = []
+    for path in sorted(pathlib.Path(_sanitizer_reports.name).iterdir()):
+        texts.append(path.read_text(errors="replace"))
+        path.unlink()
+    return "\n".join(texts)
 
 
 def file_system_of(path: pathlib.Path) -> str:
@@ -199,7 +227,7 @@ class Trivet:
             "TRIVET_STATE_DIR": str(self.state),
             "TRIVET_VM_DIR": str(VM_DIR),
         }
-        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
+        for name in SANITIZER_OPTIONS:
             if name in os.environ:
                 self.env[name] = os.environ[name]
         (base / "home").mkdir(exist_ok=True)

@@ -172,6 +172,7 @@ Result<> Monitor::prepare_payload(const oci::Spec& spec, const std::string& bund
     life.report = TRY(payload::microvm::make_report());
     request.vm.report = life.report.get();
     request.vm.experimental = true;  // the library has asked
+    request.vm.blocks_signals = record_.init;
     TRY(start_vm_network(life, request.vm));
   } else {
     life.report = TRY(payload::wasm::make_report());

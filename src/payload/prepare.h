@@ -23,8 +23,9 @@ enum class VmNetwork {
   kNamespace,  // whatever interface the shell's network namespace has
 };
 struct VmRequest {
-  bool experimental = false;  // without it a microVM is refused: see is_experimental()
-  int report = -1;            // see microvm/job.h; stays the caller's
+  bool experimental = false;    // without it a microVM is refused: see is_experimental()
+  int report = -1;              // see microvm/job.h; stays the caller's
+  bool blocks_signals = false;  // CreateOptions::SignalsAtStart, of the program in the guest
   VmNetwork network = VmNetwork::kNamespace;
   int network_socket = -1;  // kSocket; stays the caller's
   std::vector<guest::Interface> interfaces;

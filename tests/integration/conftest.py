@@ -171,6 +171,34 @@ def trivet(scratch, store_with_busybox):
 
 
 @pytest.fixture
+def vm(trivet):
+    """The fixture `trivet` whose containers are microVMs; "--isolation", "native" makes others."""
+    trivet.isolation = "microvm"
+    return trivet
+
+
+@pytest.fixture
+def own_vm_dir(vm, scratch):
+    """trivet has a directory for microVMs of its own, with the kernel and without templates."""
+    folder = vm_harness.copy_vm_dir(pathlib.Path(tempfile.mkdtemp(prefix="vm-", dir=scratch)))
+    vm.env["TRIVET_VM_DIR"] = str(folder)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def machines(vm):
+    """What there is of machines; those that the test asked for must be gone in the end.
+
+    Nothing in the environment or the command of QEMU names the test it belongs to.
+    """
+    found = vm_harness.Machines(vm)
+    yield found
+    vm.run("rm", "--force", "--volumes", "--all")
+    harness.wait_for(lambda: not found.alive(), what="all processes of the machines are gone")
+
+
+@pytest.fixture
 def busybox_image(store_with_busybox):
     """The name of an image that the fixture `trivet` has."""
     return "busybox"

@@ -151,7 +151,7 @@ class Terminal:
             data = os.read(self.master, 65536)
         except OSError:  # EIO: the other side is closed
             return False
-        self.output += data.decode(errors="replace")
+        self.output = without_emulation_warning(self.output + data.decode(errors="replace"))
         return bool(data)
 
     def expect(self, pattern: str, timeout: float = 10.0) -> re.Match:
@@ -233,12 +233,13 @@ class Trivet:
         (base / "home").mkdir(exist_ok=True)
 
     program = str(BIN_DIR / "trivet")
+    isolation = ISOLATION
 
     def command(self, *arguments: object) -> list[str]:
         words = list(map(str, arguments))
-        if ISOLATION != "native" and words and words[0] in ("run", "create") and \
+        if self.isolation != "native" and words and words[0] in ("run", "create") and \
                 not any(word.startswith("--isolation") for word in words):
-            words[1:1] = ["--isolation", ISOLATION, "--experimental"]
+            words[1:1] = ["--isolation", self.isolation, "--experimental"]
         return [self.program, *words]
 
     def run(self, *arguments: object, stdin: str | bytes | None = None, timeout: float = 60.0,

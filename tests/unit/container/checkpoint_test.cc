@@ -81,7 +81,9 @@ TEST(CriuLog, OnlyTheFirstErrorsAreShown) {
 
 std::vector<std::string> targets(const container::RootPlan& plan) {
   std::vector<std::string> found;
-  for (const auto& mount : container::plan_host_mounts(plan).value()) {
+  // Named: before C++23 is whole, what a range is a part of ends before the loop begins.
+  const auto mounts = container::plan_host_mounts(plan);
+  for (const auto& mount : mounts.value()) {
     found.push_back(mount.source + " " + mount.target + (mount.is_mask ? " mask" : ""));
   }
   return found;

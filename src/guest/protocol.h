@@ -52,7 +52,7 @@ inline constexpr uint32_t kStreamWindow = 256U << 10U;
 enum class FrameType : uint8_t {
   // guest to host
   kReady = 'R',   // JSON Ready; session 0, once
-  kAwake = 'A',   // session 0, answers kWake
+  kAwake = 'A',   // session 0, answers kWake; kFailed there, too
   kDone = 'y',    // the request was carried out; payload empty
   kFailed = 'f',  // JSON error: {"code", "message", "hint", "errno"}; ends the session, unless it
                   // answers kCreate or kStart

@@ -1,5 +1,5 @@
-"""A microVM for the tests of trivet-vminit: Debian's cloud kernel, an initramfs with the program and its
-modules, QEMU in software emulation, and the host's end of the agent protocol (src/guest/protocol.h).
+"""A microVM for the tests of trivet-vminit: the kernel of scripts/setup-vm, an initramfs with the program and
+the modules, QEMU in software emulation, and the host's end of the agent protocol (src/guest/protocol.h).
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ import subprocess
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-# In the order of their dependencies.
-MODULES = ["virtio_ring", "virtio", "virtio_mmio", "virtio_console", "virtio_blk", "failover",
-           "net_failover", "virtio_net", "fuse", "virtiofs", "overlay", "libcrc32c", "erofs"]
 WINDOW = 256 << 10
 FIRST_REQUEST = 2
 HEADER = struct.Struct("<IIB3x")
@@ -32,48 +29,21 @@ def tsc_khz() -> int:
 
 
 def kernel() -> pathlib.Path:
-    """A directory with vmlinux and modules/ of Debian's cloud kernel, fetched once."""
+    """A directory with vmlinux, kernel.json and modules/ of the kernel that microVMs have."""
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
-    place = cache / "trivet/vm-dev"
-    if (place / "vmlinux").exists():
-        return place
-    depends = subprocess.run(["apt-cache", "depends", "linux-image-cloud-amd64"], check=True,
-                             capture_output=True, text=True).stdout
-    package = re.search(r"Depends: (\S+)", depends)[1]
-    work = place / "download"
-    work.mkdir(parents=True, exist_ok=True)
-    if not list(work.glob("*.deb")):
-        subprocess.run(["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package],
-                       cwd=work, check=True)
-    subprocess.run(["dpkg-deb", "-x", next(work.glob("*.deb")), work / "root"], check=True)
-    (place / "modules").mkdir(exist_ok=True)
-    for path in (work / "root/lib/modules").rglob("*.ko"):
-        (place / "modules" / path.name).write_bytes(path.read_bytes())
-    extract_kernel(next((work / "root/boot").glob("vmlinuz-*")), place / "vmlinux")
-    subprocess.run(["rm", "-rf", work], check=True)
+    place = cache / "trivet/vm/current"
+    if not (place / "vmlinux").exists():
+        subprocess.run([ROOT / "scripts/setup-vm"], check=True, stdout=subprocess.DEVNULL)
     return place
-
-
-def extract_kernel(source: pathlib.Path, target: pathlib.Path):
-    """The kernel out of a bzImage; QEMU boots it by PVH."""
-    image = source.read_bytes()
-    offset, length = struct.unpack_from("<II", image, 0x248)
-    begin = ((image[0x1f1] or 4) + 1) * 512 + offset
-    # Behind the stream are four bytes with the size.
-    done = subprocess.run(["lz4", "-d", "-c", "-"], input=image[begin:begin + length - 4], check=True,
-                          stdout=subprocess.PIPE)
-    new = target.with_suffix(".new")
-    new.write_bytes(done.stdout)
-    new.rename(target)
 
 
 def make_initramfs(vminit: pathlib.Path, work: pathlib.Path) -> pathlib.Path:
     tree = work / "initramfs"
     (tree / "modules").mkdir(parents=True)
     subprocess.run(["cp", vminit, tree / "init"], check=True)
-    for name in MODULES:
-        subprocess.run(["cp", kernel() / "modules" / f"{name}.ko", tree / "modules"], check=True)
-    (tree / "modules/list").write_text("".join(f"{name}.ko\n" for name in MODULES))
+    modules = [kernel() / module["path"] for module in json.loads((kernel() / "kernel.json").read_text())["modules"]]
+    subprocess.run(["cp", *modules, tree / "modules"], check=True)
+    (tree / "modules/list").write_text("".join(f"{path.name}\n" for path in modules))
     image = work / "initramfs.cpio"
     with image.open("wb") as out:
         subprocess.run("find . | cpio --quiet -o -H newc", shell=True, cwd=tree, stdout=out,

@@ -19,7 +19,7 @@ COMMANDS = ["sh", "cat", "echo", "sleep", "id", "stty", "hostname", "head", "dd"
 
 @pytest.fixture(scope="session", autouse=True)
 def _needs():
-    for program in ("qemu-system-x86_64", "busybox", "cpio", "lz4", "mke2fs"):
+    for program in ("qemu-system-x86_64", "busybox", "cpio", "mke2fs"):
         if shutil.which(program) is None:
             if os.environ.get("CI"):
                 pytest.fail(f"{program} is missing", pytrace=False)

@@ -133,6 +133,13 @@ void Agent::answer(uint32_t session, const Result<std::string>& done) {
   port_.send(make_frame(FrameType::kAnswer, session, *done));
 }
 
+void Agent::wake_up(std::string_view payload) {
+  const auto message = parse_wake(payload);
+  const Result<> woken = message ? wake(*message) : std::unexpected(message.error());
+  if (!woken) return send_failure(kAgentSession, woken.error());
+  port_.send(make_frame(FrameType::kAwake, kAgentSession));
+}
+
 Session* Agent::find(uint32_t id) {
   const auto found = conversations_.find(id);
   return found == conversations_.end() ? nullptr : found->second.session.get();
@@ -157,13 +164,9 @@ Session& Agent::add_session(uint32_t id, Kind kind) {
 
 Result<> Agent::handle(const Frame& frame) {
   switch (frame.type) {
-    case FrameType::kWake: {
-      const auto message = parse_wake(frame.payload);
-      const Result<> woken = message ? wake(*message) : std::unexpected(message.error());
-      if (!woken) return woken;
-      port_.send(make_frame(FrameType::kAwake, kAgentSession));
+    case FrameType::kWake:
+      wake_up(frame.payload);
       return {};
-    }
     case FrameType::kCreate:
       answer(frame.session, create(frame.payload));
       return {};

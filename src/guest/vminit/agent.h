@@ -53,6 +53,7 @@ class Agent {
   Result<> check_new(uint32_t id) const;
   Session& add_session(uint32_t id, Kind kind);
 
+  void wake_up(std::string_view payload);
   Result<> create(std::string_view payload);
   Result<> create_container(const CreateRequest& request);
   Result<> start();

@@ -185,7 +185,7 @@ Result<> Session::take_input(std::string_view data) {
   if (data.size() > kStreamWindow - (pending_.size() - written_)) {
     return fail(ErrorCode::kCorrupt, "agent protocol: more input than the window has");
   }
-  if (pid_ != 0 && !input_) {  // the program does not read it
+  if (!input_ && (pid_ != 0 || exit_code_)) {  // nobody reads it
     credit_input(data.size());
     return {};
   }

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/memfd.h"
 #include "base/text.h"
 #include "vmm/confine.h"
@@ -60,6 +61,7 @@ Result<> Machine::start_qemu() {
   UniqueFd preload;
   if (job_.saved) {
     preload = TRY(sealed_memfd("trivet-preload", preload_library(), kExecutableMemfd));
+    if (restores(job_)) TRY(reopen_state());
   }
   const QemuPlan plan = plan_qemu(job_, {.qmp = qmp.theirs.get(),
                                          .agent = agent.theirs.get(),
@@ -83,6 +85,13 @@ Result<> Machine::start_qemu() {
   relay_.emplace(loop_, *agent_, signals_,
                  Relay::Options{.session = guest::kInitSession, .terminal = job_.terminal});
   close_given();
+  return {};
+}
+
+// With an offset of its own: the descriptor may be one of several machines'.
+Result<> Machine::reopen_state() {
+  UniqueFd own = TRY(open_file(fmt::format("/proc/self/fd/{}", job_.saved->state), O_RDONLY));
+  ::close(std::exchange(job_.saved->state, own.release()));
   return {};
 }
 

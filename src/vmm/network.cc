@@ -11,16 +11,9 @@ namespace {
 
 using Kind = payload::microvm::Network::Kind;
 
-// For a template, whose device is there and leads nowhere.
-Result<Network> lead_nowhere() {
-  std::array<int, 2> fds{};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) != 0) {
-    return fail_errno("socketpair");
-  }
-  Network network;
-  for (const int fd : fds) network.owned.emplace_back(fd);
-  network.backends.push_back({.kind = NetBackend::Kind::kStream, .fd = fds[0]});
-  return network;
+void add_stream(Network& network, UniqueFd fd) {
+  network.backends.push_back({.kind = NetBackend::Kind::kStream, .fd = fd.get()});
+  network.owned.push_back(std::move(fd));
 }
 
 void add_tap(Network& network, UniqueFd fd) {
@@ -28,11 +21,29 @@ void add_tap(Network& network, UniqueFd fd) {
   network.owned.push_back(std::move(fd));
 }
 
-// A machine with a template has exactly one device, with or without an interface behind it.
+// The device of a template has nothing behind it. One that is no tap can become one, but can't
+// leave checksums and segmentation to the host.
+Result<Network> prepare_for_template(const Job& job) {
+  Network network;
+  if (job.network.fd >= 0) {
+    add_stream(network, UniqueFd(job.network.fd));
+  } else if (job.network.kind == Kind::kTap) {
+    add_tap(network, TRY(make_tap(0)));
+  } else {
+    std::array<int, 2> fds{};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) != 0) {
+      return fail_errno("socketpair");
+    }
+    network.owned.emplace_back(fds[1]);
+    add_stream(network, UniqueFd(fds[0]));
+  }
+  return network;
+}
+
+// A machine out of a template has exactly one device, with or without an interface behind it.
 Result<Network> take_over(const Job& job) {
   Network network;
-  const bool makes_template = job.mode == Job::Mode::kMakeTemplate;
-  const auto found = makes_template ? std::vector<FoundInterface>{} : TRY(find_interfaces());
+  const auto found = TRY(find_interfaces());
   if (job.saved && found.size() > 1) {
     return fail(ErrorCode::kUnsupported, "the template has one network device, and there are {}",
                 found.size());
@@ -49,18 +60,11 @@ Result<Network> take_over(const Job& job) {
 }  // namespace
 
 Result<Network> prepare_network(const Job& job) {
+  if (job.network.kind == Kind::kNone) return Network{};
+  if (job.mode == Job::Mode::kMakeTemplate) return prepare_for_template(job);
+  if (job.network.kind == Kind::kTap) return take_over(job);
   Network network;
-  switch (job.network.kind) {
-    case Kind::kNone:
-      return network;
-    case Kind::kPasst:
-      if (job.network.fd < 0) return lead_nowhere();
-      network.backends.push_back({.kind = NetBackend::Kind::kStream, .fd = job.network.fd});
-      network.owned.emplace_back(job.network.fd);
-      return network;
-    case Kind::kTap:
-      return take_over(job);
-  }
+  add_stream(network, UniqueFd(job.network.fd));
   return network;
 }
 

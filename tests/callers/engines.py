@@ -397,18 +397,20 @@ class CriPod:
 class Docker(Client):
     """A dockerd of our own with trivet-oci as its default runtime, and the docker client for it."""
 
-    def __init__(self, base: pathlib.Path):
+    def __init__(self, base: pathlib.Path, runtimes: dict | None = None, **variables: str):
+        """`runtimes` are further ones; `variables` are dockerd's, and so trivet-oci's."""
         self.base = base
         self.host = f"unix://{base}/s"
         config = base / "daemon.json"
         config.write_text(json.dumps({
             "runtimes": {"trivet": {"path": str(RUNTIME)},
-                         "trivet-debug": {"path": str(RUNTIME), "runtimeArgs": ["--debug"]}},
+                         "trivet-debug": {"path": str(RUNTIME), "runtimeArgs": ["--debug"]},
+                         **(runtimes or {})},
             "default-runtime": "trivet", "hosts": [self.host], "data-root": f"{base}/data",
             "exec-root": f"{base}/exec", "pidfile": f"{base}/pid", "storage-driver": "vfs"}))
         super().__init__(["/usr/bin/docker", "--host", self.host], environment(HOME=str(base)))
         self.daemon = Daemon(["/usr/sbin/dockerd", "--config-file", config], base / "log",
-                             environment())
+                             environment(**variables))
         self.daemon.wait_until(lambda: self.run("version", check=False).returncode == 0,
                                "dockerd answers")
         (base / "root.tar").write_bytes(flat_root())

@@ -304,12 +304,91 @@ def test_a_client_that_keeps_no_rules_is_cut_off(sleeper):
     assert sleeper.exec("true")[0] == 0
 
 
+# ---- templates
+
+
+@pytest.fixture(scope="module")
+def make_template(start_vm, tmp_path_factory):
+    """make_template(**job): descriptors of the memory and the state of a machine that was saved; read-only."""
+    def make(fds: tuple[int, ...] = (), **job) -> dict:
+        work = tmp_path_factory.mktemp("template")
+        paths = [work / "memory", work / "state"]
+        paths[0].write_bytes(b"")
+        os.truncate(paths[0], 256 << 20)
+        paths[1].write_bytes(b"")
+        for path in paths:
+            path.chmod(0o600)
+        blanks = []
+        for name, size in (("lower", 1 << 40), ("scratch", 32 << 20)):
+            (work / name).write_bytes(b"")
+            os.truncate(work / name, size)
+            blanks.append((work / name, name == "lower"))
+        opened = [os.open(path, os.O_RDWR) for path in paths]
+        machine = start_vm("true", job={"mode": "makeTemplate", "sync": -1, "saved": dict(zip(("memory", "state"), opened)),
+                                     **job}, fds=(*opened, *fds), disks=blanks, wait=False)
+        _, err = machine.process.communicate(timeout=90)
+        assert machine.process.returncode == 0, err
+        for fd in opened:
+            os.close(fd)
+        return dict(zip(("memory", "state"), (os.open(path, os.O_RDONLY) for path in paths)))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def template(make_template):
+    return make_template()
+
+
+def test_a_machine_out_of_a_template_is_like_any_other(start_vm, template):
+    first, second = (start_vm("sh", "-c", "hostname; date +%s; cat /proc/sys/kernel/random/uuid; echo x > /file; df -k / "
+                                          "| tail -n 1; read line; exit 5", job={"saved": template},
+                              fds=tuple(template.values()), stdin=subprocess.PIPE) for _ in range(2))
+    uuids = set()
+    for machine in (first, second):
+        code, out, err = finish(machine, b"\n")
+        lines = out.decode().split("\n")
+        assert (code, lines[0]) == (5, "box"), err
+        assert abs(int(lines[1]) - time.time()) < 60
+        uuids.add(lines[2])
+        # The size of the scratch disk is that of this machine's: 64 MiB, not the template's 32.
+        assert int(lines[3].split()[1]) > 40000
+        report = machine.read_report()
+        assert report["from_template"] == 1 and report["boot_us"] > 0
+    assert len(uuids) == 2
+
+
+def test_what_a_template_is_stays_as_it_was(start_vm, template):
+    before = hashlib.sha256(os.pread(template["memory"], 256 << 20, 0)).hexdigest()
+    machine = start_vm("sh", "-c", "head -c 30000000 /dev/urandom > /tmp/x; sleep 1000", job={"saved": template},
+                       fds=tuple(template.values()))
+    machine.start()
+    qemu = int(open(f"/proc/{machine.init}/task/{machine.init}/children").read().split()[0])
+    for fd in os.listdir(f"/proc/{qemu}/fd"):
+        if os.readlink(f"/proc/{qemu}/fd/{fd}").endswith("/memory"):
+            flags = open(f"/proc/{qemu}/fdinfo/{fd}").read()
+            assert int(flags.split("flags:")[1].split()[0], 8) & os.O_ACCMODE == os.O_RDONLY
+    machine.kill()
+    assert hashlib.sha256(os.pread(template["memory"], 256 << 20, 0)).hexdigest() == before
+
+
+def test_a_template_that_does_not_fit_is_told_by_its_code(start_vm, template):
+    for job in ({"disks": []}, {"memoryMib": 128}, {"saved": {**template, "state": template["memory"]}}):
+        machine = start_vm("true", job={"saved": template, **job}, fds=tuple(template.values()), wait=False)
+        kind, words = machine.receive()
+        assert kind == PAYLOAD_FAILED
+        error = json.loads(words)
+        assert error["code"] == "corrupt" and "template" in error["message"]
+        assert machine.wait(10) == 1
+
+
 # ---- networks
 
 
 NETWORK = r"""
+mount --make-rprivate /
+mount -t proc proc /proc
 ip link set lo up
-ip netns add outside 2> /dev/null || true
 ip link add eth0 address 02:11:22:33:44:55 type veth peer name peer
 ip link set eth0 mtu 1400
 ip addr add 10.9.0.2/24 dev eth0
@@ -318,8 +397,8 @@ ip link set eth0 up
 """
 
 
-def test_a_tap_takes_over_the_interface(start_vm):
-    prepare = NETWORK.replace("ip netns add outside 2> /dev/null || true\n", "") + r"""
+# The other end of the veth pair, in a namespace of its own, with a server.
+OUTSIDE = r"""
 unshare -n sleep 1000 & outside=$!
 sleep 0.3
 ip link set peer netns $outside
@@ -327,15 +406,33 @@ nsenter -t $outside -n sh -c 'ip link set lo up; ip addr add 10.9.0.1/24 dev pee
 ip route add default via 10.9.0.1
 ip -6 route add default via fd00:9::1
 """
+
+
+def test_a_tap_takes_over_the_interface(start_vm):
     machine = start_vm("sh", "-c", "ip -o addr show dev eth0; ip link show dev eth0; ip route; "
-                                   "for i in 1 2 3 4 5; do nc -w 3 10.9.0.1 7777 </dev/null && break; sleep 0.3; done; "
-                                   "ping -c 2 -w 5 fd00:9::1",
-                       job={"network": {"kind": "tap", "fd": -1}}, prepare=prepare)
+                                   "for address in 10.9.0.1 fd00:9::1; do nc $address 7777 > /out & "
+                                   "until grep pong /out; do sleep 0.1; done; done",
+                       job={"network": {"kind": "tap", "fd": -1}}, prepare=NETWORK + OUTSIDE)
     code, out, err = finish(machine)
     text = out.decode()
     assert code == 0, (text, err)
     for word in ("10.9.0.2/24", "fd00:9::2/64", "mtu 1400", "02:11:22:33:44:55", "default via 10.9.0.1", "pong"):
         assert word in text, (word, text)
+
+
+@pytest.mark.parametrize("kind", ["stream", "tap"])
+def test_a_template_gets_the_interface_of_the_namespace(start_vm, make_template, kind):
+    ours, theirs = socket.socketpair()
+    fd = ours.fileno() if kind == "stream" else -1
+    template = make_template(network={"kind": "tap", "fd": fd}, fds=(ours.fileno(),))
+    script = ("ip -o addr show dev eth0; cat /sys/class/net/eth0/address; nc 10.9.0.1 7777 > /out & "
+              "until grep pong /out; do sleep 0.1; done")
+    machine = start_vm("sh", "-c", script.replace("cat /sys/class/net/eth0/address", "ip link show dev eth0"),
+                       job={"network": {"kind": "tap", "fd": -1}, "saved": template},
+                       fds=tuple(template.values()), prepare=NETWORK + OUTSIDE)
+    code, out, err = finish(machine)
+    assert code == 0 and b"10.9.0.2/24" in out and b"02:11:22:33:44:55" in out, (out, err)
+    assert theirs
 
 
 def test_without_an_interface_a_tap_network_is_none(start_vm):
@@ -353,7 +450,8 @@ def test_passt(start_vm, tmp_path):
     theirs.close()
     interfaces = [{"name": "eth0", "mtu": 65520, "addresses": ["10.0.2.15/24"],
                    "routes": [{"destination": "0.0.0.0/0", "gateway": "10.0.2.2"}]}]
-    machine = start_vm("sh", "-c", f"nc -w 5 10.0.2.2 {server.getsockname()[1]} < /dev/null",
+    machine = start_vm("sh", "-c", f"nc 10.0.2.2 {server.getsockname()[1]} > /out & "
+                                   "until grep . /out; do sleep 0.1; done",
                        job={"network": {"kind": "passt", "fd": ours.fileno()}},
                        create={"interfaces": interfaces}, fds=(ours.fileno(),))
     ours.close()

@@ -47,10 +47,8 @@ Result<StoredFile> parse_file(const JsonView& view) {
 Result<StoredFile> write_file(const std::string& directory, const std::string& path,
                               std::string_view content) {
   TRY(replace_file(AT_FDCWD, directory + "/" + path, content, 0644, Durability::kDurable));
-  return StoredFile {
-    .path = path, .digest = sha256_of(content),
-    .identity = TRY(identify_file(AT_FDCWD, directory + "/" + path))
-  };
+  const FileIdentity identity = TRY(identify_file(AT_FDCWD, directory + "/" + path));
+  return StoredFile{.path = path, .digest = sha256_of(content), .identity = identity};
 }
 
 // A crash leaves unfinished directories, which nobody can be at work in while the lock is held.

@@ -138,8 +138,7 @@ class TemplateMachine {
 
 Result<TemplateInputs> inputs_of(const TemplateRequest& request) {
   const Job& job = request.job;
-  TemplateInputs inputs{.qemu = TRY(identify_qemu(job.qemu)),
-                        .kernel_digest = request.boot.kernel_digest,
+  TemplateInputs inputs{.kernel_digest = request.boot.kernel_digest,
                         .initramfs_digest = request.boot.initramfs_digest,
                         .accelerator = job.kvm ? Accelerator::kKvm : Accelerator::kTcg,
                         .tsc_khz = job.tsc_khz,
@@ -147,6 +146,8 @@ Result<TemplateInputs> inputs_of(const TemplateRequest& request) {
                         .memory_mib = job.memory_mib,
                         .acpi = job.acpi,
                         .processor = processor_identity()};
+  inputs.qemu = TRY(identify_program(job.qemu));
+  inputs.vmm = TRY(identify_program(find_companion("trivet-vmm")));
   for (const Disk& disk : job.disks) {
     inputs.devices.emplace_back(disk.read_only ? "read-only disk" : "disk");
   }
@@ -161,12 +162,11 @@ Result<Template> find_or_make_template(const TemplateRequest& request) {
   const std::string key = template_key(TRY(inputs_of(request)));
   const TemplateStore store(request.vm_directory);
   if (auto found = store.find(key)) return std::move(*found);
-  auto made = TRY(store.make(key, job.memory_mib << 20U,
-                             fmt::format("{}, {} CPUs, {} MiB", request.boot.kernel_release,
-                                         job.vcpus, job.memory_mib),
-                             TemplateStore::Wait::kYes, [&](const TemplateStore::Files& files) {
-                               return TemplateMachine(request, files).run();
-                             }));
+  auto made = TRY(store.make(
+      key, job.memory_mib << 20U,
+      fmt::format("{}, {} CPUs, {} MiB", request.boot.kernel_release, job.vcpus, job.memory_mib),
+      TemplateStore::Wait::kYes,
+      [&](const TemplateStore::Files& files) { return TemplateMachine(request, files).run(); }));
   return std::move(*made);
 }
 

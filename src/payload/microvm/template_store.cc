@@ -70,10 +70,9 @@ Result<Template> open_template(const std::string& directory) {
   if (record.boot_id != boot_id()) {
     return fail(ErrorCode::kCorrupt, "\"{}\" is from before the host has booted", directory);
   }
-  return Template {
-    .directory = directory, .memory = TRY(open_recorded(directory + "/memory", record.memory))
-    , .state = TRY(open_recorded(directory + "/state", record.state))
-  };
+  UniqueFd memory = TRY(open_recorded(directory + "/memory", record.memory));
+  UniqueFd state = TRY(open_recorded(directory + "/state", record.state));
+  return Template{.directory = directory, .memory = std::move(memory), .state = std::move(state)};
 }
 
 // Out of sight first: what is half removed must not look like a template.
@@ -101,10 +100,9 @@ Result<> fill(const std::string& part, uint64_t memory_bytes, const std::string&
     const UniqueFd state = TRY(create_file(part + "/state", 0));
     TRY(maker({.memory = memory.get(), .state = state.get()}));
   }
-  const Record record {
-    .boot_id = boot_id(), .what = what, .memory = TRY(identify_file(AT_FDCWD, part + "/memory"))
-    , .state = TRY(identify_file(AT_FDCWD, part + "/state"))
-  };
+  Record record{.boot_id = boot_id(), .what = what, .memory = {}, .state = {}};
+  record.memory = TRY(identify_file(AT_FDCWD, part + "/memory"));
+  record.state = TRY(identify_file(AT_FDCWD, part + "/state"));
   if (record.memory.size != memory_bytes || record.state.size == 0) {
     return fail(ErrorCode::kCorrupt, "the machine was not saved completely");
   }
@@ -138,6 +136,7 @@ std::string template_key(const TemplateInputs& inputs) {
   // JSON, so that no part can run over into the next.
   const Json all{kFormat,
                  inputs.qemu,
+                 inputs.vmm,
                  inputs.kernel_digest,
                  inputs.initramfs_digest,
                  accelerator_name(inputs.accelerator),
@@ -150,7 +149,7 @@ std::string template_key(const TemplateInputs& inputs) {
   return sha256_of(all.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
-Result<std::string> identify_qemu(const std::string& path) {
+Result<std::string> identify_program(const std::string& path) {
   struct stat status{};
   if (stat(path.c_str(), &status) != 0) return fail_errno("stat \"{}\"", path);
   return fmt::format("{} {}", path, identity_text(identity_of(status)));

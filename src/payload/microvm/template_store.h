@@ -26,7 +26,8 @@ namespace trivet::payload::microvm {
 
 // All that must be the same in a saved machine and its clones.
 struct TemplateInputs {
-  std::string qemu;  // see identify_qemu()
+  std::string qemu;  // see identify_program()
+  std::string vmm;   // trivet-vmm, which makes QEMU's command line
   std::string kernel_digest;
   std::string initramfs_digest;
   Accelerator accelerator = Accelerator::kTcg;
@@ -40,8 +41,8 @@ struct TemplateInputs {
 // 64 hex digits. Pure.
 [[nodiscard]] std::string template_key(const TemplateInputs& inputs);
 
-// Which QEMU it is, without running it: an update gives its file another identity.
-Result<std::string> identify_qemu(const std::string& path);
+// Which program it is, without running it: an update gives its file another identity.
+Result<std::string> identify_program(const std::string& path);
 
 struct Template {
   std::string directory;

@@ -154,6 +154,7 @@ TEST_F(Templates, AreAllRemovedByClear) {
 
 TEST(TemplateKey, DiffersWithEveryInput) {
   const TemplateInputs base{.qemu = "q",
+                            .vmm = "v",
                             .kernel_digest = "k",
                             .initramfs_digest = "i",
                             .tsc_khz = 1,
@@ -161,7 +162,7 @@ TEST(TemplateKey, DiffersWithEveryInput) {
                             .memory_mib = 1,
                             .devices = {"a", "b"},
                             .processor = "p"};
-  std::vector<TemplateInputs> others(10, base);
+  std::vector<TemplateInputs> others(11, base);
   others[0].qemu += '2';
   others[1].kernel_digest += '2';
   others[2].initramfs_digest += '2';
@@ -172,6 +173,7 @@ TEST(TemplateKey, DiffersWithEveryInput) {
   others[7].acpi = false;
   others[8].devices = {"ab"};
   others[9].processor += '2';
+  others[10].vmm += '2';
   std::vector<std::string> keys{template_key(base)};
   for (const TemplateInputs& inputs : others) keys.push_back(template_key(inputs));
   EXPECT_EQ(keys.front(), template_key(base));
@@ -180,10 +182,10 @@ TEST(TemplateKey, DiffersWithEveryInput) {
   EXPECT_EQ(std::ranges::unique(keys).size(), 0U);
 }
 
-TEST_F(Templates, KnowWhichQemuItIs) {
-  EXPECT_EQ(identify_qemu("/bin/sh").value(), identify_qemu("/bin/sh").value());
-  EXPECT_NE(identify_qemu("/bin/sh").value(), identify_qemu("/bin/cat").value());
-  EXPECT_FALSE(identify_qemu(directory + "/qemu"));
+TEST_F(Templates, KnowWhichProgramItIs) {
+  EXPECT_EQ(identify_program("/bin/sh").value(), identify_program("/bin/sh").value());
+  EXPECT_NE(identify_program("/bin/sh").value(), identify_program("/bin/cat").value());
+  EXPECT_FALSE(identify_program(directory + "/qemu"));
 }
 
 TEST_F(Templates, AreAPartOfAHostThatSaysWhatItLacks) {

@@ -1,0 +1,99 @@
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "payload/microvm/job.h"
+
+namespace trivet::payload::microvm {
+namespace {
+
+TEST(MicrovmJob, ComesBackAsItWasPrinted) {
+  Job job{.qemu = "/usr/bin/qemu",
+          .kvm = true,
+          .tsc_khz = 2700001,
+          .vcpus = 3,
+          .memory_mib = 777,
+          .acpi = false,
+          .disks = {{.fd = 5, .read_only = true}, {.fd = 6}},
+          .network = {.kind = Network::Kind::kPasst, .fd = 9},
+          .qemu_uid = 1234,
+          .saved = Template{.memory = 7, .state = 8},
+          .machine_id = "0123",
+          .sync = 10,
+          .listener = 11,
+          .report = 12,
+          .console = 13,
+          .terminal = true,
+          .boot_timeout_ms = 5,
+          .shutdown_timeout_ms = 6};
+  job.create.config = "{\"a\":\"\\\"\"}";
+  job.create.hostname = "box";
+  job.create.interfaces = {{.mac = "52:54:00:00:00:01", .addresses = {"10.0.2.15/24"}}};
+  const auto again = parse_job(print_job(job));
+  ASSERT_TRUE(again) << again.error().message();
+  ASSERT_TRUE(again->run);
+  EXPECT_FALSE(again->exec);
+  EXPECT_EQ(print_job(*again->run), print_job(job));
+  EXPECT_EQ(again->run->create.config, job.create.config);
+  EXPECT_EQ(again->run->disks.size(), 2U);
+  EXPECT_EQ(again->run->saved->state, 8);
+}
+
+TEST(MicrovmJob, OfAnExecComesBackToo) {
+  const ExecJob job{.request = {.process = "{\"args\":[\"sh\"]}"}, .terminal = true};
+  const auto again = parse_job(print_job(job));
+  ASSERT_TRUE(again) << again.error().message();
+  ASSERT_TRUE(again->exec);
+  EXPECT_EQ(print_job(*again->exec), print_job(job));
+}
+
+TEST(MicrovmJob, NonsenseIsAnError) {
+  for (const char* text : {
+           "",
+           "[]",
+           "{}",
+           "{\"run\":7}",
+           "{\"run\":{\"mode\":\"walk\"}}",
+           "{\"run\":{\"vcpus\":-1}}",
+           "{\"run\":{\"network\":{\"kind\":\"wifi\"}}}",
+           "{\"run\":{\"disks\":[7]}}",
+           "{\"run\":{\"create\":\"{\"}}",
+           "{\"run\":{\"mode\":\"makeTemplate\"}}",
+           "{\"run\":{\"share\":true,\"saved\":{\"memory\":1,\"state\":2}}}",
+           "{\"exec\":{}}",
+       }) {
+    EXPECT_FALSE(parse_job(text)) << text;
+  }
+}
+
+TEST(MicrovmReport, IsEmptyUntilItIsWritten) {
+  const auto fd = make_report();
+  ASSERT_TRUE(fd);
+  EXPECT_NE(ftruncate(fd->get(), 1), 0);
+  const auto report = read_report(fd->get());
+  ASSERT_TRUE(report);
+  EXPECT_FALSE(report->lost);
+  EXPECT_EQ(report->message, "");
+}
+
+TEST(MicrovmReport, NothingInItIsTakenOnTrust) {
+  const auto fd = make_report();
+  ASSERT_TRUE(fd);
+  ReportPage page{.magic = kReportMagic, .from_template = 1, .lost = 7, .message_size = ~0U};
+  std::fill_n(page.kernel, sizeof page.kernel, 'k');
+  std::fill_n(page.message, sizeof page.message, '\n');
+  ASSERT_EQ(pwrite(fd->get(), &page, sizeof page, 0), static_cast<ssize_t>(sizeof page));
+  const auto report = read_report(fd->get());
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->from_template && report->lost);
+  EXPECT_EQ(report->kernel.size(), sizeof page.kernel);
+  EXPECT_EQ(report->message, std::string(sizeof page.message, ' '));
+  page.magic = 7;
+  ASSERT_EQ(pwrite(fd->get(), &page, sizeof page, 0), static_cast<ssize_t>(sizeof page));
+  EXPECT_FALSE(read_report(fd->get()));
+}
+
+}  // namespace
+}  // namespace trivet::payload::microvm

@@ -282,7 +282,8 @@ Result<> Container::kill(int signal) {
 }
 
 Result<> Container::kill_all(int signal) {
-  if (!cgroup_) return kill(signal);
+  // Beside the init of another payload's shell there is nothing of the container's there.
+  if (!cgroup_ || (record_.own_shell && signal != SIGKILL)) return kill(signal);
   return cgroup_->kill_all(signal);
 }
 

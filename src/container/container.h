@@ -37,8 +37,11 @@ Result<> check_id(std::string_view id);
 // A root file system that is put together inside the container's mount namespace.
 struct OverlayRoot {
   std::vector<std::string> lower_directories;  // topmost first
-  std::string upper_directory;
+  std::string upper_directory;                 // empty: nothing can be written
   std::string work_directory;
+  // Nothing of the upper directory is needed once the container has ended, so that the kernel need
+  // not write it to the disk then (the overlay's option "volatile").
+  bool discarded = false;
 };
 
 // What the init process, or an exec'd one, gets as 0, 1 and 2. Not used with a terminal.

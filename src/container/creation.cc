@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "container/hooks.h"
 #include "container/mount_source.h"
+#include "container/overlay_view.h"
 #include "container/state_store.h"
 #include "container/unix_socket.h"
 #include "linux/mounted_root.h"
@@ -34,7 +35,11 @@ Result<> kill_and_reap(int pidfd) {
 }
 
 std::string absolute_rootfs(const oci::Spec& spec, const CreateOptions& options) {
-  if (options.overlay) return options.overlay->upper_directory;
+  if (options.overlay) {
+    const OverlayRoot& overlay = *options.overlay;
+    const bool writable = !overlay.upper_directory.empty();
+    return writable ? overlay.upper_directory : overlay.lower_directories.front();
+  }
   const std::string& path = spec.root->path;
   return path.starts_with('/') ? path : options.bundle + "/" + path;
 }
@@ -183,8 +188,11 @@ Result<> Creation::make_plans() {
                     .no_pivot = options_.no_pivot,
                     .cgroup = cgroup_ ? &cgroup_->paths() : nullptr,
                     .in_user_namespace = in_user_namespace()};
-  if (options_.overlay && mkdir(inputs.overlay_mount_point.c_str(), 0700) != 0) {
-    return fail_errno("mkdir \"{}\"", inputs.overlay_mount_point);
+  if (options_.overlay) {
+    TRY(allow_again(*options_.overlay));
+    if (mkdir(inputs.overlay_mount_point.c_str(), 0700) != 0) {
+      return fail_errno("mkdir \"{}\"", inputs.overlay_mount_point);
+    }
   }
   root_ = TRY(plan_root(spec_, inputs));
   std::vector<std::string> warnings;

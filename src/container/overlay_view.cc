@@ -104,7 +104,13 @@ Result<UniqueFd> mount_in_child(const OverlayRoot& overlay, const std::string& p
 
 }  // namespace
 
+Result<> allow_again(const OverlayRoot& overlay) {
+  if (overlay.work_directory.empty()) return {};
+  return remove_tree(AT_FDCWD, overlay.work_directory + "/work/incompat");
+}
+
 Result<UniqueFd> open_overlay(const OverlayRoot& overlay) {
+  TRY(allow_again(overlay));
   if (overlay.upper_directory.empty() && overlay.lower_directories.size() == 1) {
     return open_file(overlay.lower_directories.front(), O_PATH | O_DIRECTORY);
   }

@@ -12,4 +12,9 @@ namespace trivet::container {
 // Not for a container that runs: two mounts of one upper directory are undefined.
 Result<UniqueFd> open_overlay(const OverlayRoot& overlay);
 
+// A discarded overlay leaves a mark in its work directory, with which the kernel refuses to mount
+// it again: after a crash of the machine its content is anybody's guess. Here that would have
+// removed the whole container; what comes back without one is as it was left.
+Result<> allow_again(const OverlayRoot& overlay);
+
 }  // namespace trivet::container

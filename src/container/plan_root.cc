@@ -58,8 +58,11 @@ MountPlan plan_overlay(const OverlayRoot& overlay, const std::string& mount_poin
   for (const std::string& directory : overlay.lower_directories) {
     lower += (lower.empty() ? "" : ":") + directory;
   }
-  const std::string data = fmt::format("lowerdir={},upperdir={},workdir={}", lower,
-                                       overlay.upper_directory, overlay.work_directory);
+  std::string data = "lowerdir=" + lower;
+  if (!overlay.upper_directory.empty()) {
+    data += fmt::format(",upperdir={},workdir={}{}", overlay.upper_directory,
+                        overlay.work_directory, overlay.discarded ? ",volatile" : "");
+  }
   MountPlan plan{.kind = stage::MountKind::kFilesystem,
                  .type = "overlay",
                  .source = "overlay",
@@ -73,8 +76,10 @@ MountPlan plan_overlay(const OverlayRoot& overlay, const std::string& mount_poin
   for (const std::string& directory : overlay.lower_directories) {
     plan.options.parameters.emplace_back("lowerdir+", directory);
   }
+  if (overlay.upper_directory.empty()) return plan;
   plan.options.parameters.emplace_back("upperdir", overlay.upper_directory);
   plan.options.parameters.emplace_back("workdir", overlay.work_directory);
+  if (overlay.discarded) plan.options.parameters.emplace_back("volatile", "");
   return plan;
 }
 

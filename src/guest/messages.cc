@@ -62,6 +62,7 @@ std::string print(const CreateRequest& message) {
     writer.optional_member("scratch_device", message.scratch_device);
     writer.optional_member("lower_share", message.lower_share);
     writer.optional_member("share", message.share);
+    writer.optional_member("blocks_signals", message.blocks_signals);
     writer.objects("files", message.files, print_file);
     writer.optional_member("hostname", message.hostname);
     writer.objects("interfaces", message.interfaces, print_interface);

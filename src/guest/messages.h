@@ -55,10 +55,11 @@ struct CreateRequest {
   // kShareDirectory and kFilesDirectory. Its root.path is below kShareDirectory, or unused with
   // `lower_device`.
   std::string config;
-  std::string lower_device;    // "vda": EROFS (or ext4), mounted read-only at kLowerDirectory
-  std::string scratch_device;  // "vdb": ext4 at kScratchDirectory, upper and work of the overlay
-  std::string lower_share;     // instead of lower_device: a directory below kShareDirectory
-  bool share = false;          // mount the virtiofs device at kShareDirectory
+  std::string lower_device;     // "vda": EROFS (or ext4), mounted read-only at kLowerDirectory
+  std::string scratch_device;   // "vdb": ext4 at kScratchDirectory, upper and work of the overlay
+  std::string lower_share;      // instead of lower_device: a directory below kShareDirectory
+  bool share = false;           // mount the virtiofs device at kShareDirectory
+  bool blocks_signals = false;  // the program begins with all signals blocked: it is an init
   std::vector<InlineFile> files;
   std::string hostname;  // of the guest itself
   std::vector<Interface> interfaces;

@@ -124,6 +124,7 @@ Result<CreateRequest> read_create(const Field& field) {
     return field.at("lower_share").invalid("not a path below the share");
   }
   TRY(field.read("share", message.share));
+  TRY(field.read("blocks_signals", message.blocks_signals));
   TRY(field.read("files", message.files, read_file_field));
   if (message.files.size() > kMaxFiles) return field.at("files").invalid("over {}", kMaxFiles);
   TRY(field.read("hostname", message.hostname));

@@ -8,6 +8,8 @@
 
 #include <openssl/evp.h>
 
+#include "base/sha256.h"
+
 namespace trivet::image {
 
 namespace {
@@ -48,6 +50,9 @@ std::string Sha256::finish() {
 }
 
 std::string digest_of(std::string_view content) {
+  // Up to here, loading libcrypto takes longer than it saves.
+  constexpr size_t kSmall = size_t{512} << 10U;
+  if (content.size() <= kSmall) return std::string(kPrefix) + sha256_of(content);
   Sha256 hash;
   hash.update(content);
   return hash.finish();

@@ -4,9 +4,11 @@
 #include <cctype>
 #include <cstdlib>
 #include <fcntl.h>
+#include <optional>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file_identity.h"
 #include "base/fs.h"
 #include "base/rollback.h"
 #include "image/digest.h"
@@ -79,17 +81,56 @@ Result<std::string> put_module_tree(const Store& store, const std::string& name,
   return put();
 }
 
+// Which image a file was found to be, by the file's identity: a module that did not change is
+// neither read nor hashed again. What is lost here is found out anew.
+class KnownModules {
+ public:
+  KnownModules(const Store& store, std::string repository)
+      : store_(store),
+        directory_(store.data_dir() + "/modules"),
+        prefix_(fmt::format("localhost/{}:", repository)) {}
+
+  std::optional<Image> find(const std::string& identity) const {
+    constexpr size_t kLimit = 4096;
+    const auto reference = read_file(directory_ + "/" + identity, kLimit);
+    if (!reference || !reference->starts_with(prefix_)) return std::nullopt;
+    auto image = store_.find(*reference);
+    if (!image) return std::nullopt;
+    return std::move(*image);
+  }
+
+  void remember(const std::string& identity, const Reference& reference) const {
+    constexpr size_t kMax = 4096;
+    const auto known = list_dir(AT_FDCWD, directory_);
+    if (known && known->size() >= kMax) (void)remove_tree(AT_FDCWD, directory_);
+    if (!make_dirs(directory_, 0700)) return;
+    (void)replace_file(AT_FDCWD, directory_ + "/" + identity, reference.canonical(), 0600);
+  }
+
+ private:
+  const Store& store_;
+  std::string directory_;
+  std::string prefix_;
+};
+
 }  // namespace
 
 Result<Image> import_module(const Store& store, const std::string& path) {
   const UniqueFd file = TRY(open_file(path, O_RDONLY | O_NONBLOCK));
+  struct stat status{};
+  if (fstat(file.get(), &status) != 0) return fail_errno("stat \"{}\"", path);
+  const std::string identity = file_identity(file.get(), status);
+  const std::string name = path.substr(path.find_last_of('/') + 1);
+  const KnownModules known(store, repository_name(name));
+  if (auto image = known.find(identity)) return std::move(*image);
+
   const std::string module =
       TRY_IN(read_fd(file.get(), path, oci::kMaxWasmModuleBytes), "\"{}\"", path);
-  const std::string name = path.substr(path.find_last_of('/') + 1);
   constexpr size_t kTagDigits = 16;
   const Reference reference = TRY(parse_reference(fmt::format(
       "localhost/{}:{}", repository_name(name), hex_of(digest_of(module)).substr(0, kTagDigits))));
-  if (auto known = store.find(reference.canonical())) return known;
+  if (has_settled(status)) known.remember(identity, reference);
+  if (auto found = store.find(reference.canonical())) return found;
   const std::string layer = TRY(put_module_tree(store, name, module));
   oci::ImageConfig config{.platform = {.os = "wasi", .architecture = "wasm", .variant = ""},
                           .entrypoint = {"/" + name}};

@@ -146,6 +146,11 @@ Result<> Client::handle_output(OutputEnd& output) {
   return {};
 }
 
+// What a send says when the monitor has closed its end: ECONNRESET first if it left frames unread.
+bool is_closed(const Error& error) {
+  return error.errnum() == EPIPE || error.errnum() == ECONNRESET;
+}
+
 Result<> Client::handle(const Polls& polls) {
   if (polls[kSignals].revents != 0) TRY(handle_signals());
   if (polls[kIn].revents != 0) TRY(handle_input());
@@ -164,7 +169,7 @@ Result<AttachOutcome> Client::run() {
     }
     auto handled = handle(polls);
     // The monitor may have said how it ended before it closed the connection.
-    if (!handled && handled.error().errnum() != EPIPE) return std::unexpected(handled.error());
+    if (!handled && !is_closed(handled.error())) return std::unexpected(handled.error());
   }
   return *outcome_;
 }

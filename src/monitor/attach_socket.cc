@@ -82,11 +82,13 @@ Result<> send_frame(int fd, std::string_view frame) {
 
 Result<std::optional<Message>> receive_frame(int fd, char* buffer, size_t size) {
   ssize_t count = 0;
+  // ECONNRESET, once: the other side closed its end before it had read all of ours. What it had
+  // sent until then (its last word, mostly) is behind that, and after it the end.
   do {
     count = ::recv(fd, buffer, size, 0);
-  } while (count < 0 && errno == EINTR);
-  if (count < 0 && errno != ECONNRESET) return fail_errno("receive from the monitor");
-  if (count <= 0) return std::nullopt;
+  } while (count < 0 && (errno == EINTR || errno == ECONNRESET));
+  if (count < 0) return fail_errno("receive from the monitor");
+  if (count == 0) return std::nullopt;
   return TRY(parse_frame({buffer, static_cast<size_t>(count)}));
 }
 

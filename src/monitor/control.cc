@@ -64,7 +64,8 @@ class Deadline {
 
 // The numbers that the monitor is told.
 constexpr int kSyncNumber = 3;
-constexpr int kAttachNumber = 4;
+constexpr int kGoNumber = 4;
+constexpr int kAttachNumber = 5;
 
 // Monitors outlive most callers; one that lives longer must not collect their zombies.
 void reap_finished(pid_t started) {
@@ -128,11 +129,10 @@ Result<std::optional<int>> wait_for_exit(const Directories& directories, const s
 }
 
 Result<MonitorStarting> spawn_monitor(const MonitorStart& start) {
-  std::array<int, 2> fds{};
-  if (pipe2(fds.data(), O_CLOEXEC) != 0) return fail_errno("pipe");
-  UniqueFd sync(fds[0]);
-  const UniqueFd theirs(fds[1]);
-  const UniqueFd sync_end = TRY(lift(theirs.get()));
+  Pipe sync = TRY(make_pipe());
+  AttachPair go = TRY(make_attach_pair());
+  const UniqueFd sync_end = TRY(lift(sync.write_end.get()));
+  const UniqueFd go_end = TRY(lift(go.monitor.get()));
   std::vector<std::string> argv{start.program,
                                 "--data",
                                 start.directories.data,
@@ -141,8 +141,11 @@ Result<MonitorStarting> spawn_monitor(const MonitorStart& start) {
                                 "--id",
                                 start.id,
                                 "--sync-fd",
-                                fmt::format("{}", kSyncNumber)};
-  std::vector<InheritedFd> inherited{{.fd = sync_end.get(), .number = kSyncNumber}};
+                                fmt::format("{}", kSyncNumber),
+                                "--go-fd",
+                                fmt::format("{}", kGoNumber)};
+  std::vector<InheritedFd> inherited{{.fd = sync_end.get(), .number = kSyncNumber},
+                                     {.fd = go_end.get(), .number = kGoNumber}};
   UniqueFd attach_end;
   if (start.attach_fd >= 0) {
     attach_end = TRY(lift(start.attach_fd));
@@ -151,7 +154,15 @@ Result<MonitorStarting> spawn_monitor(const MonitorStart& start) {
   }
   const pid_t pid = TRY(spawn_in_session(argv, inherited));
   reap_finished(pid);
-  return MonitorStarting(std::move(sync));
+  return MonitorStarting(std::move(sync.read_end), std::move(go.client));
+}
+
+Result<> MonitorStarting::go() {
+  const UniqueFd fd = std::move(go_);
+  auto told = send_frame(fd.get(), "g");
+  // One that has ended already is found out by wait().
+  if (!told && told.error().errnum() != EPIPE) return told;
+  return {};
 }
 
 Result<pid_t> MonitorStarting::wait() {
@@ -160,6 +171,7 @@ Result<pid_t> MonitorStarting::wait() {
 
 Result<pid_t> start_monitor(const MonitorStart& start) {
   MonitorStarting starting = TRY(spawn_monitor(start));
+  TRY(starting.go());
   return starting.wait();
 }
 

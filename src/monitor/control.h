@@ -36,15 +36,18 @@ struct MonitorStart {
 };
 Result<pid_t> start_monitor(const MonitorStart& start);
 
-// The same in two steps: other work can go on in between.
+// The same in steps: other work goes on in between, such as making the container. A monitor that is
+// never told to go ends by itself and has touched nothing.
 class MonitorStarting {
  public:
-  explicit MonitorStarting(UniqueFd sync) : sync_(std::move(sync)) {}
-  // Until the program runs: the pid of the init.
+  MonitorStarting(UniqueFd sync, UniqueFd go) : sync_(std::move(sync)), go_(std::move(go)) {}
+  Result<> go();
+  // After go(), until the program runs: the pid of the init.
   Result<pid_t> wait();
 
  private:
   UniqueFd sync_;
+  UniqueFd go_;
 };
 Result<MonitorStarting> spawn_monitor(const MonitorStart& start);
 

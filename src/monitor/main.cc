@@ -1,9 +1,11 @@
 // trivet-monitor: started by the library, never by hand. See monitor.h.
+#include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
 #include <malloc.h>
 #include <map>
 #include <string>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "monitor/monitor.h"
@@ -24,9 +26,15 @@ Result<UniqueFd> take_fd(const std::string& text) {
   return fd;
 }
 
-Result<trivet::monitor::MonitorOptions> parse_arguments(int argc, char** argv) {
-  std::map<std::string, std::string> values{
-      {"--data", ""}, {"--state", ""}, {"--id", ""}, {"--sync-fd", ""}, {"--attach-fd", ""}};
+struct Arguments {
+  trivet::monitor::MonitorOptions options;
+  UniqueFd go;
+};
+
+Result<Arguments> parse_arguments(int argc, char** argv) {
+  std::map<std::string, std::string> values{{"--data", ""},  {"--state", ""},
+                                            {"--id", ""},    {"--sync-fd", ""},
+                                            {"--go-fd", ""}, {"--attach-fd", ""}};
   for (int i = 1; i < argc; i += 2) {
     const auto found = values.find(argv[i]);
     if (found == values.end() || i + 1 == argc) {
@@ -42,7 +50,21 @@ Result<trivet::monitor::MonitorOptions> parse_arguments(int argc, char** argv) {
       .directories = {.data = values["--data"], .state = values["--state"]}, .id = values["--id"]};
   options.sync = TRY(take_fd(values["--sync-fd"]));
   options.attach = TRY(take_fd(values["--attach-fd"]));
-  return options;
+  return Arguments {
+    .options = std::move(options), .go = TRY(take_fd(values["--go-fd"]))
+  };
+}
+
+// We are started before the container is made, so that the one passes beside the other. False: it
+// was not made, or whoever made it is gone.
+bool is_told_to_go(UniqueFd go) {
+  if (!go) return true;
+  char byte = 0;
+  ssize_t count = 0;
+  do {
+    count = ::read(go.get(), &byte, 1);
+  } while (count < 0 && errno == EINTR);
+  return count == 1;
 }
 
 }  // namespace
@@ -53,11 +75,12 @@ int main(int argc, char** argv) {
   mallopt(M_ARENA_MAX, 1);
   mallopt(M_TRIM_THRESHOLD, kKeep);
   mallopt(M_MMAP_THRESHOLD, kKeep);
-  auto options = parse_arguments(argc, argv);
-  if (!options) {
+  auto arguments = parse_arguments(argc, argv);
+  if (!arguments) {
     std::fprintf(stderr, "trivet-monitor: %s\nIt is started by trivet, not by hand.\n",
-                 options.error().message().c_str());
+                 arguments.error().message().c_str());
     return 2;
   }
-  return trivet::monitor::Monitor::run(std::move(*options)) ? 0 : 1;
+  if (!is_told_to_go(std::move(arguments->go))) return 0;
+  return trivet::monitor::Monitor::run(std::move(arguments->options)) ? 0 : 1;
 }

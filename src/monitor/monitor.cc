@@ -49,6 +49,7 @@ Result<> Monitor::run(MonitorOptions options) {
     return started;
   }
   monitor.tell_start(started);
+  monitor.release_payload();
   auto served = monitor.serve();
   monitor.leave();
   return served;

@@ -51,7 +51,8 @@ class Monitor {
     UniqueFd to_stdin;     // with a terminal a duplicate of the master
     UniqueFd from_stdout;  // with a terminal the master
     UniqueFd from_stderr;
-    UniqueFd report;  // of a Wasm host or a VMM
+    UniqueFd report;                           // of a Wasm host or a VMM
+    std::optional<payload::Prepared> payload;  // until release_payload()
     UniqueFd vm_network;
     EventLoop::Clock::time_point begun;
     bool init_ended = false;
@@ -79,8 +80,8 @@ class Monitor {
   // --- monitor_run.cc
   Result<> start();
   Result<> create_container(Life& life);
-  Result<std::optional<payload::Prepared>> prepare_payload(const oci::Spec& spec,
-                                                           const std::string& bundle, Life& life);
+  Result<> prepare_payload(const oci::Spec& spec, const std::string& bundle, Life& life);
+  void release_payload();
   Result<> start_vm_network(Life& life, payload::VmRequest& request);
   void note_report(const Life& ended);
   void note_vm_boot(const Life& life);

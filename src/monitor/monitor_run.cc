@@ -135,10 +135,15 @@ Result<> Monitor::create_container(Life& life) {
       return {};
     };
   }
-  auto prepared = TRY(prepare_payload(spec, bundle, life));
-  if (prepared) create.program = &prepared->program;
-  if (prepared && prepared->own_root) create.overlay.reset();
-  life.container = TRY(container::Container::create(prepared ? prepared->spec : spec, create));
+  TRY(prepare_payload(spec, bundle, life));
+  if (life.payload) create.program = &life.payload->program;
+  if (life.payload && life.payload->overlay) create.overlay = life.payload->overlay;
+  if (life.payload && life.payload->own_root) create.overlay.reset();
+  if (create.overlay) {
+    create.overlay->discarded = record_.remove && record_.restart == RestartKind::kNo;
+  }
+  life.container =
+      TRY(container::Container::create(life.payload ? life.payload->spec : spec, create));
   if (pasta) life.pasta = TRY(pasta->wait());
   life.vm_network.reset();  // the machine has its own
   note_vm_boot(life);
@@ -147,13 +152,11 @@ Result<> Monitor::create_container(Life& life) {
 }
 
 // A native container costs no look at its program: the library has decided.
-Result<std::optional<payload::Prepared>> Monitor::prepare_payload(const oci::Spec& spec,
-                                                                  const std::string& bundle,
-                                                                  Life& life) {
+Result<> Monitor::prepare_payload(const oci::Spec& spec, const std::string& bundle, Life& life) {
   status_.wasm.reset();
   status_.vm.reset();
   if (record_.isolation == payload::isolation_name(payload::Isolation::kNative)) {
-    return std::nullopt;
+    return {};
   }
   const payload::Choice choice = TRY(payload::choose({.requested = record_.isolation,
                                                       .annotations = spec.annotations,
@@ -169,12 +172,15 @@ Result<std::optional<payload::Prepared>> Monitor::prepare_payload(const oci::Spe
     life.report = TRY(payload::microvm::make_report());
     request.vm.report = life.report.get();
     request.vm.experimental = true;  // the library has asked
+    request.vm.blocks_signals = record_.init;
     TRY(start_vm_network(life, request.vm));
   } else {
     life.report = TRY(payload::wasm::make_report());
     request.wasm_report = life.report.get();
+    request.wasm_places = options_.directories.data + "/places";
   }
-  auto prepared = TRY(payload::prepare(request));
+  life.payload = TRY(payload::prepare(request));
+  const auto& prepared = life.payload;
   if (prepared && prepared->isolation == payload::Isolation::kWasm) {
     status_.wasm = WasmStatus{.code_was_cached = prepared->code_was_cached};
   }
@@ -187,7 +193,13 @@ Result<std::optional<payload::Prepared>> Monitor::prepare_payload(const oci::Spe
                           .from_template = machine.from_template,
                           .message = machine.no_template};
   }
-  return prepared;
+  return {};
+}
+
+// To close a detached mount, as that of the payload's program is, takes the kernel a while: it
+// comes after everybody has been told, beside the running program.
+void Monitor::release_payload() {
+  if (life_) life_->payload.reset();
 }
 
 // The network of a VM is not that of its shell's namespace, where there is none: its frames go to
@@ -382,6 +394,7 @@ void Monitor::restart_or_stop(const Life& ended) {
 void Monitor::relaunch() {
   ++status_.restart_count;
   auto started = start();
+  release_payload();
   if (started) return;
   status_.phase = Phase::kExited;
   status_.error = started.error().message();

@@ -15,17 +15,31 @@
 #include "base/text.h"
 #include "net/network.h"
 #include "net/routes.h"
+#if defined(__x86_64__)
+#include <sys/platform/x86.h>
+#endif
 
 namespace trivet::net {
 
 namespace {
+
+// What libc has found out already. Were the compiler's __builtin_cpu_supports asked, every program
+// with this file in it would ask the processor anew when it starts, which a virtual machine answers
+// slowly.
+bool has_avx2() {
+#if defined(__x86_64__)
+  return CPU_FEATURE_ACTIVE(AVX2);
+#else
+  return false;
+#endif
+}
 
 // The variant for this processor is run directly: plain pasta would only execute it, which costs
 // 2 ms.
 Result<std::string> find_program(const std::string& program) {
   const char* path = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe)
   std::vector<std::string> names{program};
-  if (__builtin_cpu_supports("avx2")) names.insert(names.begin(), program + ".avx2");
+  if (has_avx2()) names.insert(names.begin(), program + ".avx2");
   for (const std::string& directory :
        split(path != nullptr && *path != '\0' ? path : "/usr/local/bin:/usr/bin:/bin", ':')) {
     if (!directory.starts_with('/')) continue;
@@ -36,7 +50,8 @@ Result<std::string> find_program(const std::string& program) {
   }
   return std::unexpected(
       Error(ErrorCode::kUnsupported,
-            fmt::format("the network \"pasta\" needs the program {}, which is not installed", program))
+            fmt::format("the network \"pasta\" needs the program {}, which is not installed",
+                        program))
           .hint("install the package passt, or use --network none or --network host"));
 }
 
@@ -74,11 +89,25 @@ std::vector<std::string> pasta_arguments(const std::string& program, const Pasta
 
 // The machine's addresses are fixed: what they look like outside is the host's.
 std::vector<std::string> passt_arguments(const std::string& program, const PastaOptions& options) {
-  std::vector<std::string> argv{program,         "--quiet",  "--foreground",   "--no-map-gw",
-                                "--dns-forward", kDnsForwarder, "--pid",       "/proc/self/fd/1",
-                                "--fd",          "0",        "--ipv4-only",    "--address",
-                                kVmAddress,      "--netmask", fmt::format("{}", kVmPrefix),
-                                "--gateway",     kVmGateway, "--mtu",          fmt::format("{}", kVmMtu)};
+  std::vector<std::string> argv{program,
+                                "--quiet",
+                                "--foreground",
+                                "--no-map-gw",
+                                "--dns-forward",
+                                kDnsForwarder,
+                                "--pid",
+                                "/proc/self/fd/1",
+                                "--fd",
+                                "0",
+                                "--ipv4-only",
+                                "--address",
+                                kVmAddress,
+                                "--netmask",
+                                fmt::format("{}", kVmPrefix),
+                                "--gateway",
+                                kVmGateway,
+                                "--mtu",
+                                fmt::format("{}", kVmMtu)};
   if (geteuid() == 0) argv.insert(argv.end(), {"--runas", "0"});
   if (!options.log_file.empty()) argv.insert(argv.end(), {"--log-file", options.log_file});
   add_ports(argv, options.ports, "tcp", "--tcp-ports");
@@ -153,7 +182,10 @@ Result<PasstNetwork> start_passt(const PastaOptions& options) {
   UniqueFd ours(pair[0]);
   const UniqueFd theirs = TRY(lift(UniqueFd(pair[1])));
   PastaStart start = TRY(spawn(passt_arguments(program, options), theirs, options.log_file));
-  return PasstNetwork{.process = TRY(start.wait()), .socket = std::move(ours)};
+  return PasstNetwork {
+    .process = TRY(start.wait())
+    , .socket = std::move(ours)
+  };
 }
 
 PastaStart::~PastaStart() {

@@ -83,8 +83,12 @@ Result<Container> load(const Globals& globals, const std::string& id) {
 }
 
 // Starts and waits; whatever happens, the container goes at the end unless it is to be kept.
-Result<int> start_and_wait(Container& container, TimingReport& report) {
+// `payload` is released once the program runs: to close its detached mount takes the kernel a
+// while, which then passes beside the program.
+Result<int> start_and_wait(Container& container, TimingReport& report,
+                           std::optional<payload::Prepared>& payload) {
   TRY_IN(container.start(report.timing()), "cannot start container \"{}\"", container.id());
+  payload.reset();
   report.print();
   const UniqueFd console = container.take_console();
   return wait_in_foreground(container.init_pidfd(), console.get());
@@ -150,7 +154,7 @@ Result<int> command_run(const Globals& globals, const Arguments& arguments) {
     report.print();
     return 0;
   }
-  auto exit_code = start_and_wait(*container, report);
+  auto exit_code = start_and_wait(*container, report, bundle.payload);
   if (arguments.has("keep")) return exit_code;
   auto removed = container->remove(Container::Force::kYes);
   if (!removed && exit_code) return std::unexpected(std::move(removed).error());

@@ -12,8 +12,10 @@
 #include "oci/features.h"
 #include "oci/spec_names.h"
 #include "oci_cli/commands.h"
+#include "payload/choose.h"
 #include "payload/microvm/kernel_store.h"
 #include "payload/microvm/support.h"
+#include "payload/microvm/update.h"
 
 namespace trivet::oci_cli {
 
@@ -144,7 +146,11 @@ Result<int> command_update(const Globals& globals, const Arguments& arguments) {
     TRY_IN(container.update_rdt(arguments.get("l3-cache-schema"), arguments.get("mem-bw-schema")),
            "update container \"{}\"", container.id());
   }
-  TRY_IN(container.update(resources), "update container \"{}\"", container.id());
+  const bool is_machine =
+      payload::isolation_of(container.state().annotations) == payload::Isolation::kMicrovm;
+  TRY_IN(is_machine ? payload::microvm::update_machine(container, resources)
+                    : container.update(resources),
+         "update container \"{}\"", container.id());
   return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "payload/wasm/job.h"
 #include "payload/wasm/limits.h"
 #include "payload/wasm/module_file.h"
+#include "payload/wasm/read_only_root.h"
 
 namespace trivet::payload {
 
@@ -142,6 +143,10 @@ Result<std::optional<Prepared>> prepare_wasm(const Request& request) {
   prepared.spec.annotations[kIsolationAnnotation] = isolation_name(Isolation::kWasm);
   TRY(wasm::confine(prepared.spec, layered ? "" : root_directory(request), request.bundle,
                     assembled.writes_files));
+  if (layered && !request.wasm_places.empty()) {
+    prepared.overlay =
+        TRY(wasm::plan_read_only_root(**request.overlay, prepared.spec, request.wasm_places));
+  }
   return prepared;
 }
 

@@ -23,8 +23,9 @@ enum class VmNetwork {
   kNamespace,  // whatever interface the shell's network namespace has
 };
 struct VmRequest {
-  bool experimental = false;  // without it a microVM is refused: see is_experimental()
-  int report = -1;            // see microvm/job.h; stays the caller's
+  bool experimental = false;    // without it a microVM is refused: see is_experimental()
+  int report = -1;              // see microvm/job.h; stays the caller's
+  bool blocks_signals = false;  // CreateOptions::SignalsAtStart, of the program in the guest
   VmNetwork network = VmNetwork::kNamespace;
   int network_socket = -1;  // kSocket; stays the caller's
   std::vector<guest::Interface> interfaces;
@@ -36,8 +37,9 @@ struct Request {
   std::string data_directory;  // where images, kernels and templates are: "/var/lib/trivet"
   const std::optional<container::OverlayRoot>* overlay = nullptr;
   Choice choice;
-  std::string wasm_cache;  // directory for compiled modules that belong to no image layer
-  int wasm_report = -1;    // see wasm/report.h; stays the caller's
+  std::string wasm_cache;   // directory for compiled modules that belong to no image layer
+  int wasm_report = -1;     // see wasm/report.h; stays the caller's
+  std::string wasm_places;  // see wasm/read_only_root.h; empty: an overlay is always writable
   VmRequest vm;
   // Whether only whoever creates the container will start it: CreateOptions::StartBy::kCreator.
   bool creator_starts = false;
@@ -61,6 +63,7 @@ struct Prepared {
   container::Program program;
   bool code_was_cached = false;  // Wasm
   bool own_root = false;         // spec.root is the shell's own: the request's overlay is not used
+  std::optional<container::OverlayRoot> overlay;  // instead of the one of the request
   std::optional<MachineFacts> machine;
 };
 

@@ -61,8 +61,7 @@ Result<> make_writable_layer(int directory, const std::vector<std::string>& laye
 }
 
 std::string address_of(const monitor::Record& record) {
-  const bool is_vm =
-      record.isolation == payload::isolation_name(payload::Isolation::kMicrovm);
+  const bool is_vm = record.isolation == payload::isolation_name(payload::Isolation::kMicrovm);
   return is_vm ? net::kVmAddress : net::pasta_address();
 }
 
@@ -112,7 +111,10 @@ Result<RootFacts> find_root(const Home& home, RunOptions& options) {
 // One container in the making.
 class Creation {
  public:
-  Creation(const Home& home, RunOptions options) : home_(home), options_(std::move(options)) {}
+  Creation(const Home& home, RunOptions options, const std::string& id)
+      : home_(home), options_(std::move(options)) {
+    identity_.id = id;
+  }
 
   Result<monitor::Record> run(ResolveJoins when) {
     TRY(check_early(home_, options_));
@@ -139,7 +141,8 @@ class Creation {
     return monitor::write_record(home_.directories, plan_.record);
   }
 
-  // A container that is not native is planned anew once it is known to be such.
+  // A container that is not native is planned anew once it is known to be such, if the image has
+  // not said so before.
   Result<> make_plan() {
     const HostFacts host = make_host_facts();
     const PlanInput input{.options = options_,
@@ -148,9 +151,11 @@ class Creation {
                           .joined = joined_,
                           .identity = identity_,
                           .directories = home_.directories};
+    const bool surely_wasm = is_surely_wasm(options_, root_);
+    if (surely_wasm) options_ = wasm_options(std::move(options_));
     plan_ = TRY(plan_container(input));
     const payload::Isolation isolation = TRY(choose_isolation(options_, root_, plan_));
-    if (isolation == payload::Isolation::kNative) return {};
+    if (isolation == payload::Isolation::kNative || surely_wasm) return {};
     options_ = isolation == payload::Isolation::kWasm ? wasm_options(std::move(options_))
                                                       : microvm_options(std::move(options_));
     plan_ = TRY(plan_container(input));
@@ -169,7 +174,6 @@ class Creation {
   }
 
   Result<> make_directory() {
-    identity_.id = make_id();
     identity_.created = std::chrono::system_clock::now();
     identity_.directory = home_.directories.container(identity_.id);
     TRY(make_dirs(home_.containers(), 0700));
@@ -230,8 +234,8 @@ UniqueFd try_pause_creations(const Home& home) {
 }
 
 Result<monitor::Record> create_container(const Home& home, const RunOptions& options,
-                                         ResolveJoins when) {
-  return Creation(home, options).run(when);
+                                         ResolveJoins when, const std::string& id) {
+  return Creation(home, options, id).run(when);
 }
 
 Result<> apply_joins(const Home& home, const std::vector<Join>& joins, oci::Spec& spec) {

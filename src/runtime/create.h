@@ -14,9 +14,10 @@ namespace trivet::runtime {
 // Checks everything, then makes the container's directory, name, volumes and files. A failure
 // leaves nothing of it behind (an image that was pulled stays). `joins_now` is for run(): the
 // namespaces of other containers are looked up at once, so that config.json is written only once.
+// `id` is a new one of make_id().
 enum class ResolveJoins { kNow, kAtStart };
 Result<monitor::Record> create_container(const Home& home, const RunOptions& options,
-                                         ResolveJoins when);
+                                         ResolveJoins when, const std::string& id);
 
 // While the descriptor is open no container is being made: a directory without a record is what a
 // creation left that was killed. Invalid when one is being made; creations wait meanwhile.

@@ -11,6 +11,7 @@
 #include "linux/capabilities.h"
 #include "monitor/attach_client.h"
 #include "payload/prepare.h"
+#include "runtime/machine.h"
 #include "runtime/plan.h"
 
 namespace trivet::runtime {
@@ -129,8 +130,7 @@ Result<AttachResult> exec_in_container(const Home& home, const Observed& observe
   container::ExecOptions request;
   request.seccomp_cache = home.directories.data + "/seccomp";
   // Who a user is, only the guest of a microVM knows.
-  const bool is_vm =
-      observed.record.isolation == payload::isolation_name(payload::Isolation::kMicrovm);
+  const bool is_vm = is_machine(observed.record);
   ExecOptions planned = options;
   if (is_vm) planned.user.clear();
   request.process = TRY(
@@ -139,9 +139,9 @@ Result<AttachResult> exec_in_container(const Home& home, const Observed& observe
   if (is_vm && !options.user.empty() && std::ranges::none_of(options.env, is_home)) {
     std::erase_if(request.process.env, is_home);  // it is the container's user's
   }
-  const auto payload = TRY(payload::prepare_exec(engine, request.process,
-                                                 home.directories.data + "/wasm", options.invoke,
-                                                 is_vm ? options.user : ""));
+  const auto payload =
+      TRY(payload::prepare_exec(engine, request.process, home.directories.data + "/wasm",
+                                options.invoke, is_vm ? options.user : ""));
   if (payload) {
     request.process = payload->process;
     request.program = &payload->program;

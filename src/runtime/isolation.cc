@@ -80,6 +80,11 @@ Result<payload::Isolation> choose_isolation(const RunOptions& options, const Roo
   return isolation;
 }
 
+bool is_surely_wasm(const RunOptions& options, const RootFacts& root) {
+  return root.is_wasm && options.isolation.empty() && options.annotations.empty() &&
+         root.defaults.annotations.empty();
+}
+
 RunOptions microvm_options(RunOptions options) {
   namespace microvm = payload::microvm;
   options.isolation = payload::isolation_name(payload::Isolation::kMicrovm);

@@ -12,6 +12,10 @@ namespace trivet::runtime {
 Result<payload::Isolation> choose_isolation(const RunOptions& options, const RootFacts& root,
                                             const Plan& plan);
 
+// Whether that will say Wasm, known without a plan: the image is made for it and nobody says
+// anything else. False: it may be Wasm all the same.
+[[nodiscard]] bool is_surely_wasm(const RunOptions& options, const RootFacts& root);
+
 // The options as a Wasm container has them: trivet-wasm is an init itself, and fuel is counted
 // unless that is switched off.
 [[nodiscard]] RunOptions wasm_options(RunOptions options);

@@ -177,9 +177,11 @@ std::optional<oci::NamespaceType> sysctl_namespace(std::string_view name) {
   return std::nullopt;
 }
 
+// One directory in each hierarchy, of which there may be ten: a common parent of our own would be
+// made and removed with the first and the last container.
 std::string cgroups_path(const PlanInput& input) {
   std::string parent = input.options.cgroup_parent;
-  if (parent.empty()) parent = "/trivet";
+  if (parent.empty()) return "/trivet-" + input.identity.id;
   if (parent.front() != '/') parent.insert(0, "/");
   return fmt::format("{}/{}", parent, input.identity.id);
 }

@@ -3,6 +3,8 @@
 #include <array>
 
 #include "linux/seccomp.h"
+#include "payload/choose.h"
+#include "payload/wasm/seccomp.h"
 #include "runtime/plan.h"
 
 namespace trivet::runtime {
@@ -94,6 +96,10 @@ Result<> plan_seccomp(const PlanInput& input, const SecurityOptions& wanted,
   if (wanted.seccomp == "unconfined") return {};
   if (wanted.seccomp.empty()) {
     if (input.options.privileged) return {};
+    if (input.options.isolation == payload::isolation_name(payload::Isolation::kWasm)) {
+      target.seccomp = payload::wasm::default_seccomp();
+      return {};
+    }
     target.seccomp = TRY_IN(seccomp::default_profile(capabilities), "default seccomp profile");
     return {};
   }

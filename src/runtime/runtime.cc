@@ -93,7 +93,7 @@ Result<Runtime::RunResult> Runtime::run(const RunOptions& options) {
 
 Result<std::string> Runtime::create(const RunOptions& options) {
   const auto when = runtime::ResolveJoins::kAtStart;
-  return TRY(runtime::create_container(state_->home, options, when))
+  return TRY(runtime::create_container(state_->home, options, when, runtime::make_id()))
   .id;
 }
 

@@ -1,4 +1,5 @@
 // Starting a container under a monitor, and joining the caller's streams to it.
+#include <optional>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -7,6 +8,7 @@
 #include "monitor/control.h"
 #include "runtime/create.h"
 #include "runtime/lifecycle.h"
+#include "runtime/names.h"
 #include "runtime/stored_options.h"
 
 namespace trivet::runtime {
@@ -31,12 +33,19 @@ Result<> refresh_joins(const Home& home, const monitor::Record& record) {
   return replace_file(AT_FDCWD, path, oci::print_spec(spec), 0600);
 }
 
-Result<pid_t> launch(const Home& home, const std::string& id, int attach_fd) {
-  std::string program = TRY(find_monitor());
-  return monitor::start_monitor({.directories = home.directories,
-                                 .id = id,
-                                 .program = std::move(program),
-                                 .attach_fd = attach_fd});
+// `attach_fd` is -1 or the monitor's end of a pair.
+Result<monitor::MonitorStarting> spawn_monitor(const Home& home, const std::string& id,
+                                               int attach_fd) {
+  return monitor::spawn_monitor({
+    .directories = home.directories, .id = id, .program = TRY(find_monitor())
+    , .attach_fd = attach_fd
+  });
+}
+
+Result<> launch(monitor::MonitorStarting& monitor) {
+  TRY(monitor.go());
+  TRY(monitor.wait());
+  return {};
 }
 
 monitor::AttachOptions streams_of(const RunOptions& options) {
@@ -47,20 +56,23 @@ monitor::AttachOptions streams_of(const RunOptions& options) {
 }
 
 // Connected before the program begins, so that nothing it prints is missed.
-Result<Runtime::RunResult> launch_attached(const Home& home, const std::string& id,
-                                           const monitor::AttachOptions& streams) {
+struct AttachedMonitor {
+  UniqueFd connection;
+  monitor::MonitorStarting monitor;
+};
+Result<AttachedMonitor> spawn_attached(const Home& home, const std::string& id) {
   monitor::AttachPair pair = TRY(monitor::make_attach_pair());
-  TRY(monitor::send_terminal_size(pair.client.get(), streams));
-  TRY(launch(home, id, pair.monitor.get()));
-  pair.monitor.reset();
-  const auto outcome =
-      TRY(monitor::attach_client(std::move(pair.client), streams, monitor::Announce::kNo));
-  return Runtime::RunResult{.id = id, .detached = outcome.detached, .exit_code = outcome.exit_code};
+  auto monitor = TRY(spawn_monitor(home, id, pair.monitor.get()));
+  return AttachedMonitor{.connection = std::move(pair.client), .monitor = std::move(monitor)};
 }
 
-Result<Runtime::RunResult> run_detached(const Home& home, const std::string& id) {
-  TRY(launch(home, id, -1));
-  return Runtime::RunResult{.id = id, .detached = true};
+Result<Runtime::RunResult> launch_attached(AttachedMonitor spawned, const std::string& id,
+                                           const monitor::AttachOptions& streams) {
+  TRY(monitor::send_terminal_size(spawned.connection.get(), streams));
+  TRY(launch(spawned.monitor));
+  const auto outcome =
+      TRY(monitor::attach_client(std::move(spawned.connection), streams, monitor::Announce::kNo));
+  return Runtime::RunResult{.id = id, .detached = outcome.detached, .exit_code = outcome.exit_code};
 }
 
 // A container that could not be started leaves nothing.
@@ -79,13 +91,25 @@ bool never_started(const Home& home, const std::string& id) {
 
 }  // namespace
 
+// The monitor starts while the container is being made.
 Result<Runtime::RunResult> run_container(const Home& home, const RunOptions& options) {
-  TRY(find_monitor());
-  const monitor::Record record = TRY(create_container(home, options, ResolveJoins::kNow));
-  auto result = options.detach ? run_detached(home, record.id)
-                               : launch_attached(home, record.id, streams_of(options));
+  const std::string id = make_id();
+  std::optional<AttachedMonitor> attached;
+  std::optional<monitor::MonitorStarting> detached;
+  if (options.detach) {
+    detached = TRY(spawn_monitor(home, id, -1));
+  } else {
+    attached = TRY(spawn_attached(home, id));
+  }
+  const monitor::Record record = TRY(create_container(home, options, ResolveJoins::kNow, id));
+  const auto run = [&]() -> Result<Runtime::RunResult> {
+    if (attached) return launch_attached(std::move(*attached), id, streams_of(options));
+    TRY(launch(*detached));
+    return Runtime::RunResult{.id = id, .detached = true};
+  };
+  auto result = run();
   // When only the streams failed, the container goes on and is the monitor's.
-  if (!result && never_started(home, record.id)) {
+  if (!result && never_started(home, id)) {
     return std::unexpected(discard(home, record, std::move(result).error()));
   }
   return result;
@@ -120,8 +144,8 @@ Result<> start_container(const Home& home, const Observed& observed) {
                 observed.record.name);
   }
   TRY(prepare_start(home, observed));
-  TRY(launch(home, observed.record.id, -1));
-  return {};
+  auto monitor = TRY(spawn_monitor(home, observed.record.id, -1));
+  return launch(monitor);
 }
 
 Result<AttachResult> start_attached(const Home& home, const Observed& observed,
@@ -133,7 +157,8 @@ Result<AttachResult> start_attached(const Home& home, const Observed& observed,
       .interactive = options.interactive && observed.record.interactive,
       .detach_keys = options.detach_keys,
       .forward_signals = options.forward_signals};
-  const auto result = TRY(launch_attached(home, observed.record.id, streams));
+  const auto result = TRY(
+      launch_attached(TRY(spawn_attached(home, observed.record.id)), observed.record.id, streams));
   return AttachResult{.detached = result.detached, .exit_code = result.exit_code};
 }
 

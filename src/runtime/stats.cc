@@ -4,6 +4,7 @@
 #include <sys/sysinfo.h>
 
 #include "base/fs.h"
+#include "runtime/machine.h"
 #include "runtime/observe.h"
 
 namespace trivet::runtime {
@@ -60,19 +61,9 @@ double cpu_percent(const CpuSample& now, const std::optional<CpuSample>& last,
   return 100 * static_cast<double>(now.usage_ns - since.usage_ns) / elapsed.count();
 }
 
-}  // namespace
-
-Result<ContainerStats> container_stats(const Home& home, const Observed& observed,
-                                       std::optional<CpuSample>& last) {
-  TRY(require_running(observed));
+Result<> read_host_stats(const Home& home, const Observed& observed, ContainerStats& stats) {
   const container::Container engine = TRY(load_engine(home, observed));
   const cgroup::Stats now = TRY(engine.stats());
-  const CpuSample sample{.time = std::chrono::system_clock::now(), .usage_ns = now.cpu_usage_ns};
-  ContainerStats stats;
-  stats.id = observed.record.id;
-  stats.name = observed.record.name;
-  stats.cpu_percent = cpu_percent(sample, last, observed.status);
-  last = sample;
   stats.cpu_usage_ns = now.cpu_usage_ns;
   stats.memory_usage = now.memory_usage - std::min(now.memory_usage, now.memory_inactive_file);
   const uint64_t total = host_memory();
@@ -82,6 +73,25 @@ Result<ContainerStats> container_stats(const Home& home, const Observed& observe
   stats.block_read = now.block_read_bytes;
   stats.block_write = now.block_write_bytes;
   add_network(observed.status.init.pid, stats);
+  return {};
+}
+
+}  // namespace
+
+Result<ContainerStats> container_stats(const Home& home, const Observed& observed,
+                                       std::optional<CpuSample>& last) {
+  TRY(require_running(observed));
+  ContainerStats stats;
+  stats.id = observed.record.id;
+  stats.name = observed.record.name;
+  if (is_machine(observed.record)) {
+    TRY(read_machine_stats(observed, stats));
+  } else {
+    TRY(read_host_stats(home, observed, stats));
+  }
+  const CpuSample sample{.time = std::chrono::system_clock::now(), .usage_ns = stats.cpu_usage_ns};
+  stats.cpu_percent = cpu_percent(sample, last, observed.status);
+  last = sample;
   return stats;
 }
 

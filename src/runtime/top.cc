@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "runtime/machine.h"
 #include "runtime/observe.h"
 
 namespace trivet::runtime {
@@ -88,6 +89,11 @@ Result<Rows> parse_ps(std::string_view output, const std::vector<pid_t>& pids) {
 Result<Rows> container_top(const Home& home, const Observed& observed,
                            const std::vector<std::string>& ps_options) {
   TRY(require_running(observed));
+  if (is_machine(observed.record)) {
+    if (ps_options.empty()) return machine_top(observed);
+    return fail(ErrorCode::kUnsupported,
+                "top with options of ps: the processes of a microVM are not the host's");
+  }
   const container::Container engine = TRY(load_engine(home, observed));
   const std::vector<pid_t> pids = TRY(engine.processes());
   if (!ps_options.empty()) return run_ps(ps_options, pids);

@@ -23,7 +23,7 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
   ~Engine() { close(); }
 
-  [[nodiscard]] bool is_open() const { return sync_.valid(); }
+  [[nodiscard]] bool is_open() const { return sync_.valid() || conversation_.valid(); }
   // From now on the creator's end is noticed.
   Result<> open(Handlers handlers);
   // The container is made.

@@ -67,7 +67,7 @@ class Machine {
   void agent_awake();
   // A command of which nothing is wanted but that it succeeds.
   void execute(std::string_view command, const Json& arguments, std::function<void()> then);
-  void set_migration_capabilities(std::function<void()> then);
+  void set_migration_capabilities();
 
   // machine.cc: the container
   Result<> handle_frame(const guest::Frame& frame);

@@ -39,18 +39,18 @@ void Machine::execute(std::string_view command, const Json& arguments, std::func
 }
 
 // x-ignore-shared: the memory is in a file of its own and not in the stream.
-void Machine::set_migration_capabilities(std::function<void()> then) {
+void Machine::set_migration_capabilities() {
   Json wanted = Json::array();
   for (const char* name : {"events", "x-ignore-shared"}) {
     wanted.push_back({{"capability", name}, {"state", true}});
   }
-  execute("migrate-set-capabilities", {{"capabilities", std::move(wanted)}}, std::move(then));
+  execute("migrate-set-capabilities", {{"capabilities", std::move(wanted)}}, nullptr);
 }
 
+// QEMU carries commands out in their order, so none waits for the answer to the one before.
 void Machine::restore() {
-  set_migration_capabilities([this] {
-    execute("migrate-incoming", {{"uri", fmt::format("fd:{}", state_number_)}}, nullptr);
-  });
+  set_migration_capabilities();
+  execute("migrate-incoming", {{"uri", fmt::format("fd:{}", state_number_)}}, nullptr);
 }
 
 // The guest believes in the sizes that the template's disks had. A read-only disk can't be resized:
@@ -66,7 +66,7 @@ void Machine::restored() {
 void Machine::save() {
   report_.page().boot_us = microseconds_since(begun_);
   enter(Phase::kSaving, kSaveLimit);
-  set_migration_capabilities(nullptr);
+  set_migration_capabilities();
   qmp_->give_descriptor("state", job_.saved->state, [this](Result<Json> given) {
     ::close(job_.saved->state);
     if (!given) return give_up(std::move(given).error());

@@ -1,16 +1,14 @@
 #include "wasm_host/compile.h"
 
 #include <algorithm>
-#include <array>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-
 #include "base/fs.h"
 #include "base/rollback.h"
+#include "base/sha256.h"
 #include "base/text.h"
 #include "oci/wasm_module.h"
 #include "wasm_host/compiler.h"
@@ -26,22 +24,11 @@ using payload::wasm::Fuel;
 constexpr uint64_t kMaxCacheBytes = uint64_t{4} << 30;
 constexpr size_t kMaxFileEntries = 4096;
 
-Result<std::string> sha256_hex(const void* data, size_t size) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned length = 0;
-  if (EVP_Digest(data, size, digest.data(), &length, EVP_sha256(), nullptr) != 1) {
-    return fail(ErrorCode::kSystem, "SHA-256 failed");
-  }
-  std::string text;
-  for (unsigned i = 0; i < length; ++i) text += fmt::format("{:02x}", digest[i]);
-  return text;
-}
-
 Result<std::string> file_digest(int fd, size_t size) {
   if (size == 0) return fail(ErrorCode::kCorrupt, "the code is empty");
   void* mapped = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (mapped == MAP_FAILED) return fail_errno("map the code");
-  auto digest = sha256_hex(mapped, size);
+  std::string digest = sha256_of({static_cast<const char*>(mapped), size});
   munmap(mapped, size);
   return digest;
 }
@@ -132,7 +119,7 @@ Result<> compile(int directory, const std::string& module, Fuel fuel, const std:
 
 Result<CacheEntry> compile_into_cache(const std::string& directory, Fuel fuel) {
   const std::string module = TRY(read_fd(STDIN_FILENO, "module", oci::kMaxWasmModuleBytes));
-  std::string key = payload::wasm::cache_key(TRY(sha256_hex(module.data(), module.size())), fuel);
+  std::string key = payload::wasm::cache_key(sha256_of(module), fuel);
   const UniqueFd cache = TRY(open_file(directory, O_RDONLY | O_DIRECTORY));
   // One process compiles a module; the others wait and find it done.
   const FileLock lock = TRY(FileLock::acquire(cache.get(), "lock-" + key.substr(0, 2)));

@@ -71,7 +71,7 @@ std::vector<uint8_t> as_binary(std::string_view module) {
 
 [[noreturn]] void compile_here(std::string_view module, Fuel fuel) {
   std::vector<uint8_t> bytes = as_binary(module);
-  wasmtime::Engine engine = make_engine(fuel);
+  wasmtime::Engine engine = make_engine(fuel, Purpose::kCompile);
   char flags = 0;
   std::vector<uint8_t> code;
   if (is_component(bytes)) {

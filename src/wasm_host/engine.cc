@@ -2,12 +2,16 @@
 
 #include <unistd.h>
 
+// third_party/wasmtime/src/lib.rs: what the C API lacks.
+extern "C" void trivet_config_disable_compiler(wasm_config_t* config);
+
 namespace trivet::wasm_host {
 
-wasmtime::Engine make_engine(payload::wasm::Fuel fuel) {
+wasmtime::Engine make_engine(payload::wasm::Fuel fuel, Purpose purpose) {
   wasmtime::Config config;
   config.consume_fuel(fuel == payload::wasm::Fuel::kCounted);
   config.wasm_component_model(true);
+  if (purpose == Purpose::kRun) trivet_config_disable_compiler(config.capi());
   return wasmtime::Engine(std::move(config));
 }
 

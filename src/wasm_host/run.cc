@@ -21,6 +21,8 @@
 
 // third_party/wasmtime/src/lib.rs: what the C API lacks.
 extern "C" void trivet_wasi_config_allow_sockets(wasi_config_t* config);
+extern "C" void trivet_wasi_config_wait_in_caller(wasi_config_t* config);
+extern "C" void trivet_use_one_thread();
 
 namespace trivet::wasm_host {
 
@@ -172,8 +174,17 @@ wasmtime::WasiConfig make_wasi(const wasm::Job& job, const Program& program) {
   (void)config.preopen_dir("/", "/", !job.read_only);
   config.inherit_network();  // the container's
   trivet_wasi_config_allow_sockets(config.capi());
+  trivet_wasi_config_wait_in_caller(config.capi());
   config.allow_ip_name_lookup(true);
   return config;
+}
+
+// Whether the module may wait for something other than a file: for a time, several things at once,
+// or a socket.
+bool may_wait_for_events(const wasmtime::Module& module) {
+  return std::ranges::any_of(module.imports(), [](const auto& import) {
+    return import.name() == "poll_oneoff" || import.name().starts_with("sock_");
+  });
 }
 
 // One loaded program of either kind.
@@ -182,7 +193,8 @@ class Host {
   Host(const wasm::Job& job, const Program& program)
       : job_(job),
         program_(program),
-        engine_(make_engine(job.limits.fuel ? wasm::Fuel::kCounted : wasm::Fuel::kOff)),
+        engine_(
+            make_engine(job.limits.fuel ? wasm::Fuel::kCounted : wasm::Fuel::kOff, Purpose::kRun)),
         store_(engine_) {}
 
   Ending run() {
@@ -217,6 +229,7 @@ class Host {
   Ending run_module() {
     auto module = load<wasmtime::Module>();
     if (!module) return not_executable(module.error().message());
+    if (!may_wait_for_events(*module)) trivet_use_one_thread();
     wasmtime::Linker linker(engine_);
     if (auto defined = linker.define_wasi(); !defined) {
       return not_executable(defined.err().message());
@@ -344,7 +357,8 @@ class Host {
 }  // namespace
 
 int run_job(const wasm::Job& job, const Program& program) {
-  // The one thread beside ours that WASI's asynchronous side needs, not one a processor.
+  // The one thread beside ours that WASI's asynchronous side needs, if it is needed at all, not one
+  // a processor.
   setenv("TOKIO_WORKER_THREADS", "1", 1);
   open_report(job.report);
   install_signal_handlers();

@@ -85,6 +85,16 @@ def pytest_runtest_setup(item):
 
 def pytest_sessionstart(session):
     session.config.cgroups_before = harness.cgroups_of_trivet()
+    harness.collect_sanitizer_reports()
+
+
+@pytest.fixture(autouse=True)
+def no_sanitizer_report():
+    """Fails the test when a sanitizer complains in any program, also one that nobody hears: the
+    stderr of monitors is /dev/null."""
+    yield
+    if reports := harness.take_sanitizer_reports():
+        pytest.fail(f"a sanitizer has complained:\n{reports}", pytrace=False)
 
 
 def pytest_sessionfinish(session):
@@ -158,6 +168,34 @@ def trivet(scratch, store_with_busybox):
     yield trivet
     trivet.close()
     shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture
+def vm(trivet):
+    """The fixture `trivet` whose containers are microVMs; "--isolation", "native" makes others."""
+    trivet.isolation = "microvm"
+    return trivet
+
+
+@pytest.fixture
+def own_vm_dir(vm, scratch):
+    """trivet has a directory for microVMs of its own, with the kernel and without templates."""
+    folder = vm_harness.copy_vm_dir(pathlib.Path(tempfile.mkdtemp(prefix="vm-", dir=scratch)))
+    vm.env["TRIVET_VM_DIR"] = str(folder)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def machines(vm):
+    """What there is of machines; those that the test asked for must be gone in the end.
+
+    Nothing in the environment or the command of QEMU names the test it belongs to.
+    """
+    found = vm_harness.Machines(vm)
+    yield found
+    vm.run("rm", "--force", "--volumes", "--all")
+    harness.wait_for(lambda: not found.alive(), what="all processes of the machines are gone")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import socket
 import struct
 import subprocess
 import tarfile
+import tempfile
 import termios
 import time
 import types
@@ -57,6 +58,33 @@ def wait_for(condition: Callable[[], object], timeout: float = 10.0, what: str =
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout * SLOW} s: {what or condition}")
         time.sleep(0.02)
+
+
+SANITIZER_OPTIONS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
+_sanitizer_reports: tempfile.TemporaryDirectory | None = None
+
+
+def collect_sanitizer_reports() -> None:
+    """Sanitized programs that are started from now on write what they find into files of ours."""
+    global _sanitizer_reports
+    if _sanitizer_reports or not any(name in os.environ for name in SANITIZER_OPTIONS):
+        return
+    _sanitizer_reports = tempfile.TemporaryDirectory(prefix="sanitizer-")
+    os.chmod(_sanitizer_reports.name, 0o1777)  # the programs of ordinary users write there too
+    for name in SANITIZER_OPTIONS:
+        given = os.environ.get(name, "")
+        os.environ[name] = f"{given}:log_path={_sanitizer_reports.name}/report".lstrip(":")
+
+
+def take_sanitizer_reports() -> str:
+    """What was found since the last time; nothing is there in a build without sanitizers."""
+    if not _sanitizer_reports:
+        return ""
+    texts = []
+    for path in sorted(pathlib.Path(_sanitizer_reports.name).iterdir()):
+        texts.append(path.read_text(errors="replace"))
+        path.unlink()
+    return "\n".join(texts)
 
 
 def file_system_of(path: pathlib.Path) -> str:
@@ -123,7 +151,7 @@ class Terminal:
             data = os.read(self.master, 65536)
         except OSError:  # EIO: the other side is closed
             return False
-        self.output += data.decode(errors="replace")
+        self.output = without_emulation_warning(self.output + data.decode(errors="replace"))
         return bool(data)
 
     def expect(self, pattern: str, timeout: float = 10.0) -> re.Match:
@@ -199,18 +227,19 @@ class Trivet:
             "TRIVET_STATE_DIR": str(self.state),
             "TRIVET_VM_DIR": str(VM_DIR),
         }
-        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
+        for name in SANITIZER_OPTIONS:
             if name in os.environ:
                 self.env[name] = os.environ[name]
         (base / "home").mkdir(exist_ok=True)
 
     program = str(BIN_DIR / "trivet")
+    isolation = ISOLATION
 
     def command(self, *arguments: object) -> list[str]:
         words = list(map(str, arguments))
-        if ISOLATION != "native" and words and words[0] in ("run", "create") and \
+        if self.isolation != "native" and words and words[0] in ("run", "create") and \
                 not any(word.startswith("--isolation") for word in words):
-            words[1:1] = ["--isolation", ISOLATION, "--experimental"]
+            words[1:1] = ["--isolation", self.isolation, "--experimental"]
         return [self.program, *words]
 
     def run(self, *arguments: object, stdin: str | bytes | None = None, timeout: float = 60.0,

@@ -35,8 +35,8 @@ class Oci:
 
     def __call__(self, *args, check=True, code=None, **options) -> subprocess.CompletedProcess:
         done = subprocess.run([self.program, "--root", self.root, *map(str, args)], text=True,
-                              capture_output=True, stdin=subprocess.DEVNULL, timeout=20,
-                              check=False, **options)
+                              capture_output=True, stdin=subprocess.DEVNULL,
+                              timeout=20 * harness.SLOW, check=False, **options)
         if code is not None:
             assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
         elif check:
@@ -48,7 +48,7 @@ class Oci:
         with (self.base / "out").open("ab") as out:
             done = subprocess.run([self.program, "--root", self.root, "create", "--bundle",
                                    self.bundle, name], stdin=subprocess.DEVNULL, stdout=out,
-                                  stderr=out, timeout=20, check=False, **options)
+                                  stderr=out, timeout=20 * harness.SLOW, check=False, **options)
         assert done.returncode == 0, self.output()
         return done
 

@@ -4,18 +4,112 @@ from __future__ import annotations
 
 import functools
 import os
+import pathlib
+import subprocess
 
 import harness
+
+QEMU = "qemu-system-x86_64"
 
 
 @functools.cache
 def missing() -> str | None:
     """Why there can be no microVM here; None when there can."""
-    if harness.program_missing("qemu-system-x86_64"):
-        return "qemu-system-x86_64 is not installed"
+    if harness.program_missing(QEMU):
+        return f"{QEMU} is not installed"
     for program in ("trivet-vmm", "trivet-vminit"):
         if not os.access(harness.BIN_DIR / program, os.X_OK):
             return f"{program} is not built"
     if not (harness.VM_DIR / "current").exists():
         return f"{harness.VM_DIR} has no guest's kernel: run scripts/setup-vm"
     return None
+
+
+def copy_vm_dir(folder: pathlib.Path) -> pathlib.Path:
+    """The kernel and what was found out of the host; no template."""
+    for name in ("current", "kernels", "initramfs", "host.json", "scratch"):
+        if os.path.lexists(harness.VM_DIR / name):
+            subprocess.run(["cp", "-a", harness.VM_DIR / name, folder], check=True)
+    return folder
+
+
+# ---------------------------------------------------------------- processes
+
+def stat_of(pid: int) -> tuple[str, int, str] | None:
+    """State, parent and start time; the last with the pid is a process's identity."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return fields[0], int(fields[1]), fields[19]
+
+
+def tree_of(pid: int) -> dict[int, str]:
+    """A process and its descendants: their names by pid."""
+    parents = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        facts = stat_of(int(entry))
+        if facts:
+            parents[int(entry)] = facts[1]
+    found, wanted = {}, [pid]
+    while wanted:
+        current = wanted.pop()
+        try:
+            link = os.readlink(f"/proc/{current}/exe")
+        except OSError:
+            continue
+        found[current] = pathlib.Path(link).name
+        wanted += [child for child, parent in parents.items() if parent == current]
+    return found
+
+
+class Machines:
+    """The processes of the machines of one trivet, by the names of their containers."""
+
+    def __init__(self, trivet: harness.Trivet):
+        self.trivet = trivet
+        self.seen: dict[tuple[int, str], str] = {}
+
+    def processes(self, name: str) -> dict[int, str]:
+        """The VMM of a running container and what it started; they are remembered."""
+        found = tree_of(self.trivet.inspect(name)["State"]["Pid"])
+        for pid, program in found.items():
+            if facts := stat_of(pid):
+                self.seen[pid, facts[2]] = program
+        return found
+
+    def pid_of(self, name: str, program: str) -> int:
+        """Of one such process, by the name of its program."""
+        return next(pid for pid, found in self.processes(name).items() if found == program)
+
+    def alive(self) -> dict[int, str]:
+        """Which of those that were seen are there still."""
+        result = {}
+        for (pid, started), program in self.seen.items():
+            facts = stat_of(pid)
+            if facts and facts[0] != "Z" and facts[2] == started:
+                result[pid] = program
+        return result
+
+
+# ---------------------------------------------------------------- running
+
+def machine_of(trivet: harness.Trivet, name: str) -> dict:
+    """What inspect tells of the machine of a container."""
+    return trivet.inspect(name)["Trivet"]["MicroVM"]
+
+
+def both(trivet: harness.Trivet, *command: object, options: tuple = (), **settings) \
+        -> tuple[harness.Result, harness.Result]:
+    """The same container natively and in a microVM."""
+    return (trivet.box(*command, options=["--isolation", "native", *options], **settings),
+            trivet.box(*command, options=options, **settings))
+
+
+def assert_same(trivet: harness.Trivet, *command: object, options: tuple = (), **settings) -> str:
+    """A program prints the same in both; returns it."""
+    native, virtual = both(trivet, *command, options=options, **settings)
+    assert virtual.stdout == native.stdout
+    assert virtual.stderr == native.stderr
+    assert virtual.returncode == native.returncode
+    return virtual.stdout

@@ -52,7 +52,8 @@ mount -t tmpfs -o mode=755 run run
 mount -t tmpfs -o mode=1777 tmp tmp
 pivot_root . tmp
 umount -l /tmp
-exec /vm/trivet-vmm
+exec setpriv --bounding-set=-all,+chown,+dac_override,+dac_read_search,+fowner,+fsetid,+kill,+mknod,+net_admin,\
++setfcap,+setgid,+setpcap,+setuid,+sys_chroot /vm/trivet-vmm
 """
 
 # Into the namespaces, and then nothing but the exit code: descriptors are the child's alone.

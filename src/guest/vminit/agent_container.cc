@@ -82,6 +82,9 @@ Result<> Agent::create_container(const CreateRequest& request) {
       .stdio = pipes.stdio(),
       .config_json = request.config,
       .start_by = container::CreateOptions::StartBy::kCreator,
+      .signals_at_start = request.blocks_signals
+                              ? container::CreateOptions::SignalsAtStart::kBlocked
+                              : container::CreateOptions::SignalsAtStart::kDelivered,
       .on_warning = [](const std::string& warning) { say(warning); }};
   container_ = TRY(container::Container::create(spec, options));
   StreamEnds ends = std::move(pipes.ours);

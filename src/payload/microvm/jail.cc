@@ -13,6 +13,7 @@ namespace {
 // What the monitor's own memory may come to beside the guest's: QEMU, its buffer of translated code
 // under software emulation, the daemon that serves files.
 constexpr uint64_t kOverheadMib = 256;
+constexpr uint64_t kMib = uint64_t{1} << 20U;
 
 // trivet-vmm gives up what it does not need once its children run; virtiofsd keeps what it takes to
 // act on files as their owners.
@@ -93,7 +94,6 @@ void add_device(oci::Linux& config, const Node& node, uint32_t mode) {
 // The limits of the container go around the machine, except for those that only the guest's kernel
 // can count, and with room for the monitor itself.
 void plan_resources(const JailInputs& inputs, oci::Linux& config) {
-  constexpr uint64_t kMib = uint64_t{1} << 20U;
   if (!config.resources) config.resources.emplace();
   oci::Resources& resources = *config.resources;
   const auto bytes = static_cast<int64_t>((inputs.sizes.memory_mib + kOverheadMib) * kMib);
@@ -155,6 +155,12 @@ oci::Spec plan_jail(const oci::Spec& spec, const JailInputs& inputs) {
   plan_namespaces(config);
   plan_resources(inputs, config);
   return shell;
+}
+
+uint64_t memory_in_jail(const oci::Spec& shell) {
+  const auto& resources = shell.linux_config->resources;
+  if (!resources || !resources->memory || !resources->memory->limit) return 0;
+  return static_cast<uint64_t>(*resources->memory->limit) - kOverheadMib * kMib;
 }
 
 Result<std::string> make_jail_root(const std::string& vm_directory) {

@@ -28,6 +28,9 @@ struct JailInputs {
 // The same for a process that enters the shell to reach the guest.
 [[nodiscard]] oci::Process plan_jail_process(const oci::Process& process);
 
+// The bytes of memory of the machine in a jail that plan_jail() has made.
+[[nodiscard]] uint64_t memory_in_jail(const oci::Spec& shell);
+
 // The root of all jails of this installation: directories and links, made when they are missing.
 Result<std::string> make_jail_root(const std::string& vm_directory);
 

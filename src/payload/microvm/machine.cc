@@ -146,10 +146,10 @@ class Machine {
   }
 
   Result<> plan_content() {
-    guest_ = TRY(plan_guest(request_.spec,
-                            {.bundle = request_.bundle,
-                             .private_directory = is_layered() ? request_.bundle : "",
-                             .root_is_shared = !is_layered()}));
+    guest_ =
+        TRY(plan_guest(request_.spec, {.bundle = request_.bundle,
+                                       .private_directory = is_layered() ? request_.bundle : "",
+                                       .root_is_shared = !is_layered()}));
     if (!is_layered()) return {};
     const std::vector<std::string>& lower = (*request_.overlay)->lower_directories;
     lower_is_shared_ = !image_disk_key(lower);
@@ -175,21 +175,23 @@ class Machine {
       job_.create.lower_device = "vda";
     }
     const std::string path = request_.bundle + "/scratch.ext4";
-    UniqueFd scratch = exists(path)
-                           ? TRY(open_file(path, O_RDWR))
+    UniqueFd scratch = exists(path) ? TRY(open_file(path, O_RDWR))
                            : TRY(make_scratch_disk(vm_directory_, TRY(scratch_bytes(request_.spec)),
                                                    path));
-    job_.disks.push_back({.fd = builder_->add(std::move(scratch)), .read_only = false});
-    job_.create.scratch_device = lower_is_shared_ ? "vda" : "vdb";
-    return {};
+                           job_.disks.push_back(
+                               {.fd = builder_->add(std::move(scratch)), .read_only = false});
+                           job_.create.scratch_device = lower_is_shared_ ? "vda" : "vdb";
+                           return {};
   }
 
   Result<> add_network() {
     using Kind = Network::Kind;
     job_.network.kind = Kind::kNone;
     if (request_.vm.network == VmNetwork::kSocket) {
-      job_.network = {.kind = Kind::kPasst,
-                      .fd = TRY(builder_->add_copy(request_.vm.network_socket))};
+      job_.network = {
+        .kind = Kind::kPasst,
+        .fd = TRY(builder_->add_copy(request_.vm.network_socket))
+      };
       job_.create.interfaces = request_.vm.interfaces;
     } else if (request_.vm.network == VmNetwork::kNamespace) {
       job_.network.kind = Kind::kTap;
@@ -208,7 +210,7 @@ class Machine {
       return {};
     }
     job_.saved = SavedMachine{.memory = builder_->add(std::move(found->memory)),
-                          .state = builder_->add(std::move(found->state))};
+                              .state = builder_->add(std::move(found->state))};
     return {};
   }
 
@@ -216,11 +218,11 @@ class Machine {
     guest::CreateRequest& create = job_.create;
     create.config = oci::print_spec(guest_.guest);
     create.share = job_.share;
+    create.blocks_signals = request_.vm.blocks_signals;
     create.hostname = request_.spec.hostname;
     for (const CopiedFile& file : guest_.files) {
-      create.files.push_back({.name = file.name,
-                              .mode = 0644,
-                              .content = TRY(read_file(file.source, kFileLimit))});
+      create.files.push_back(
+          { .name = file.name, .mode = 0644, .content = TRY(read_file(file.source, kFileLimit)) });
     }
     job_.machine_id = TRY(random_hex());
     job_.terminal = request_.spec.process->terminal;
@@ -229,7 +231,9 @@ class Machine {
   }
 
   Result<> add_conversation() {
-    container::Program::Conversation places{.sync = TRY(builder_->add_place())};
+    container::Program::Conversation places {
+      .sync = TRY(builder_->add_place())
+    };
     if (!request_.creator_starts) places.listener = TRY(builder_->add_place());
     job_.sync = places.sync;
     job_.listener = places.listener;
@@ -238,25 +242,24 @@ class Machine {
   }
 
   Result<Prepared> finish() {
-    const JailInputs jail{.directory = TRY(make_jail_root(vm_directory_)),
-                          .kernel = boot_.kernel,
-                          .initramfs = boot_.initramfs,
-                          .shares = guest_.shares,
-                          .sizes = sizes_,
-                          .kvm = job_.kvm,
-                          .tap = job_.network.kind == Network::Kind::kTap};
-    Prepared prepared{.isolation = Isolation::kMicrovm,
-                      .spec = plan_jail(request_.spec, jail),
-                      .program = TRY(std::move(*builder_).finish(print_job(job_))),
-                      .own_root = true};
+    const JailInputs jail {
+      .directory = TRY(make_jail_root(vm_directory_))
+      , .kernel = boot_.kernel, .initramfs = boot_.initramfs, .shares = guest_.shares,
+          .sizes = sizes_, .kvm = job_.kvm, .tap = job_.network.kind == Network::Kind::kTap
+    };
+    Prepared prepared {
+      .isolation = Isolation::kMicrovm, .spec = plan_jail(request_.spec, jail),
+      .program = TRY(std::move(*builder_).finish(print_job(job_)))
+      , .own_root = true
+    };
     prepared.spec.annotations[kIsolationAnnotation] = isolation_name(Isolation::kMicrovm);
-    prepared.machine = MachineFacts{.kernel = boot_.kernel_release,
-                                    .accelerator = accelerator_name(
-                                        job_.kvm ? Accelerator::kKvm : Accelerator::kTcg),
-                                    .vcpus = sizes_.vcpus,
-                                    .memory_mib = sizes_.memory_mib,
-                                    .from_template = job_.saved.has_value(),
-                                    .no_template = no_template_};
+    prepared.machine = MachineFacts{
+        .kernel = boot_.kernel_release,
+        .accelerator = accelerator_name(job_.kvm ? Accelerator::kKvm : Accelerator::kTcg),
+        .vcpus = sizes_.vcpus,
+        .memory_mib = sizes_.memory_mib,
+        .from_template = job_.saved.has_value(),
+        .no_template = no_template_};
     return prepared;
   }
 
@@ -279,11 +282,10 @@ Result<Prepared> prepare_machine(const Request& request) {
 
 Result<MachineCheck> check_machine(const oci::Spec& spec, const std::string& data_directory) {
   MachineCheck check;
-  const Request request{.spec = spec,
-                        .data_directory = data_directory,
-                        .on_warning = [&](const std::string& text) {
-                          check.warnings.push_back(text);
-                        }};
+  const Request request{
+      .spec = spec, .data_directory = data_directory, .on_warning = [&](const std::string& text) {
+        check.warnings.push_back(text);
+      }};
   TRY(Machine(request).check());
   return check;
 }
@@ -292,8 +294,9 @@ Result<PreparedExec> prepare_machine_exec(const oci::Process& process, const std
   ProgramBuilder builder = TRY(ProgramBuilder::make());
   const ExecJob job{.request = {.process = oci::print_process(process), .user = user},
                     .terminal = process.terminal};
-  return PreparedExec{.process = plan_jail_process(process),
-                      .program = TRY(std::move(builder).finish(print_job(job)))};
+  return PreparedExec {
+    .process = plan_jail_process(process), .program = TRY(std::move(builder).finish(print_job(job)))
+  };
 }
 
 }  // namespace trivet::payload::microvm

@@ -3,9 +3,9 @@
 #include <chrono>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/file_identity.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/process.h"
@@ -13,13 +13,10 @@
 #include "oci/wasm_module.h"
 #include "payload/wasm/engine_id.h"
 #include "payload/wasm/job.h"
-#include <linux/magic.h>
 
 namespace trivet::payload::wasm {
 
 namespace {
-
-using Clock = std::chrono::system_clock;
 
 constexpr size_t kMaxRecord = 4096;
 // RLIMIT_CPU ends a compilation before this does.
@@ -33,29 +30,9 @@ const char* variant_name(Fuel fuel) {
   return fuel == Fuel::kCounted ? "fuel" : "plain";
 }
 
-// An overlay has another device number each time it is mounted, while its files keep the inodes and
-// times of the layers.
-dev_t lasting_device(int fd, const struct stat& status) {
-  struct statfs file_system{};
-  const bool is_overlay =
-      fstatfs(fd, &file_system) == 0 && file_system.f_type == OVERLAYFS_SUPER_MAGIC;
-  return is_overlay ? 0 : status.st_dev;
-}
-
 // The name of the entry that says which module a file holds.
 std::string file_entry(int fd, const struct stat& status, Fuel fuel) {
-  return fmt::format("file-{:x}-{:x}-{:x}-{:x}-{:x}-{}", lasting_device(fd, status), status.st_ino,
-                     status.st_size, nanoseconds(status.st_mtim), nanoseconds(status.st_ctim),
-                     variant_name(fuel));
-}
-
-// The identity says nothing about what is written within the clock's granularity after it was
-// taken.
-bool has_settled(const struct stat& status) {
-  constexpr int64_t kGranularity = 2'000'000'000;
-  const int64_t now =
-      std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count();
-  return now - nanoseconds(status.st_ctim) > kGranularity;
+  return fmt::format("file-{}-{}", file_identity(fd, status), variant_name(fuel));
 }
 
 Result<UniqueFd> open_cache(const std::string& path) {

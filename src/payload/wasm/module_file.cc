@@ -62,7 +62,10 @@ Result<UniqueFd> open_root(const std::string& directory) {
 
 Result<UniqueFd> open_root(const container::OverlayRoot& overlay) {
   container::OverlayRoot view{.lower_directories = overlay.lower_directories};
-  view.lower_directories.insert(view.lower_directories.begin(), overlay.upper_directory);
+  // Before the first start there is nothing in it, and one layer alone needs no mount.
+  if (!TRY(list_dir(AT_FDCWD, overlay.upper_directory)).empty()) {
+    view.lower_directories.insert(view.lower_directories.begin(), overlay.upper_directory);
+  }
   return container::open_overlay(view);
 }
 

@@ -99,6 +99,20 @@ TEST(Plan, AnOverlayThatIsTooLongForMountUsesOneParameterALayer) {
   EXPECT_EQ(small->root.options.parameters.size(), 1U);
 }
 
+TEST(Plan, AnOverlayIsWritableOnlyWithAnUpperDirectory) {
+  const auto data = [spec = example()](const OverlayRoot& overlay) {
+    const auto root =
+        plan_root(spec, {.bundle = "/b", .overlay = overlay, .overlay_mount_point = "/m"});
+    return root->root.options.parameters.front().second;
+  };
+  OverlayRoot overlay{
+      .lower_directories = {"/a", "/b"}, .upper_directory = "/u", .work_directory = "/w"};
+  EXPECT_EQ(data(overlay), "lowerdir=/a:/b,upperdir=/u,workdir=/w");
+  overlay.discarded = true;
+  EXPECT_EQ(data(overlay), "lowerdir=/a:/b,upperdir=/u,workdir=/w,volatile");
+  EXPECT_EQ(data({.lower_directories = {"/a", "/b"}}), "lowerdir=/a:/b");
+}
+
 TEST(Plan, SysctlsOfTheHostAreRefused) {
   oci::Spec spec = example();
   spec.linux_config->sysctl = {{"net.ipv4.ip_forward", "1"}};

@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include "base/file_identity.h"
 #include "image/bundle.h"
 #include "image/registry_platform.h"
 #include "image/store_fixture.h"
@@ -63,6 +64,24 @@ TEST_F(WasmLayerTest, AFileBecomesAnImageOnce) {
   ASSERT_TRUE(ok(again));
   EXPECT_EQ(again->manifest_digest, image->manifest_digest);
   EXPECT_EQ(store().list()->size(), 1U);
+}
+
+TEST_F(WasmLayerTest, AFileThatIsKnownIsNotReadAgain) {
+  const auto image = import_module(store(), write("tool.wasm", kModule));
+  ASSERT_TRUE(ok(image));
+  const std::string other = write("tool2.wasm", kModule + std::string("\0\1a", 3));
+  const auto remember = [&](const std::string& reference) {
+    const UniqueFd file = open_file(other, O_RDONLY).value();
+    struct stat status{};
+    ASSERT_EQ(fstat(file.get(), &status), 0);
+    ASSERT_TRUE(ok(make_dirs(path("data/modules"))));
+    std::ofstream(path("data/modules/" + file_identity(file.get(), status))) << reference;
+  };
+  ASSERT_TRUE(ok(store().tag(image->id, *parse_reference("localhost/tool2:known"))));
+  remember("localhost/tool2:known");
+  EXPECT_EQ(import_module(store(), other)->id, image->id);
+  remember("localhost/tool:x");  // the file has another name now
+  EXPECT_NE(import_module(store(), other)->id, image->id);
 }
 
 oci::Manifest manifest_of(std::initializer_list<std::string_view> media_types) {

@@ -108,6 +108,22 @@ TEST(Clients, KeepFramesInOrderWhenTheyWait) {
   EXPECT_FALSE(client.waiting());
 }
 
+// The kernel reports a reset before what is left to be received when frames of ours stay unread.
+TEST(Clients, HearsTheLastWordOfAMonitorThatLeftSomethingUnread) {
+  AttachPair pair = make_attach_pair().value();
+  ASSERT_TRUE(send_frame(pair.client.get(), make_frame(Frame::kStdin, "too late")));
+  ASSERT_TRUE(send_frame(pair.monitor.get(), make_frame(Frame::kStdout, "out")));
+  ASSERT_TRUE(send_frame(pair.monitor.get(), make_frame(Frame::kExit, 152)));
+  pair.monitor.reset();
+  std::string buffer(kMaxFrame, '\0');
+  const auto receive = [&] {
+    return receive_frame(pair.client.get(), buffer.data(), buffer.size()).value();
+  };
+  EXPECT_EQ(receive()->payload, "out");
+  EXPECT_EQ(receive()->type, Frame::kExit);
+  EXPECT_FALSE(receive());
+}
+
 TEST(Clients, DropsASlowOneUnlessItIsTheForeground) {
   AttachPair pair = make_attach_pair().value();
   Client client(std::move(pair.monitor), Client::Kind::kConnected);

@@ -88,6 +88,20 @@ TEST(PumpStreams, ForwardsSignals) {
   EXPECT_EQ(outcome->exit_code, 5);
 }
 
+// Its first send meets the reset that the frame before it, which nobody read, has left.
+TEST(AttachClient, KnowsTheExitCodeWhenItsInputCameTooLate) {
+  AttachPair pair = make_attach_pair().value();
+  ASSERT_TRUE(send_frame(pair.client.get(), make_frame(Frame::kStdin, "too late")));
+  ASSERT_TRUE(send_frame(pair.monitor.get(), make_frame(Frame::kExit, 152)));
+  pair.monitor.reset();
+  Pipe in = make_pipe();
+  ASSERT_TRUE(write_all(in.write_end.get(), "later still", "pipe"));
+  const auto outcome = attach_client(
+      std::move(pair.client), {.interactive = true, .stdin_fd = in.read_end.get()}, Announce::kNo);
+  ASSERT_TRUE(outcome) << outcome.error().message();
+  EXPECT_EQ(outcome->exit_code, 152);
+}
+
 TEST(PumpTerminal, DetachesByKeysAndLeavesTheProcess) {
   int master = -1;
   int slave = -1;

@@ -1,0 +1,201 @@
+"""Networks of microVMs: by passt, none; several at once; what they refuse."""
+
+import os
+import socket
+import threading
+import urllib.request
+
+import pytest
+
+import harness
+from harness import free_port, wait_for
+from test_run_network import fetch, outside_server  # noqa: F401  (a fixture)
+
+pytestmark = [pytest.mark.root, pytest.mark.cgroup, pytest.mark.microvm,
+              pytest.mark.usefixtures("nothing_left")]
+network = pytest.mark.network
+
+HTTPD = ("httpd", "-f", "-p", "8080", "-h", "/www")
+
+
+def test_none_has_only_a_loopback_that_is_up(vm):
+    text = vm.box("sh", "-c", "ip -o addr; ls /sys/class/net").stdout
+    assert "127.0.0.1" in text
+    assert {line.split()[1] for line in text.splitlines() if "inet" in line} == {"lo"}
+    assert text.splitlines()[-1] == "lo"
+
+
+@pytest.mark.parametrize("mode,words", [
+    ("host", ["host", "network"]),
+    ("container:other", ["microVM", "another container's network"]),
+    ("nonsense", ["nonsense"]),
+])
+def test_networks_that_it_can_not_have_are_refused_with_the_reason(vm, mode, words):
+    vm.run("create", "--isolation", "native", "--name", "other", "--network", "none", "busybox", "true")
+    result = vm.box("true", network=mode, check=False)
+    assert result.returncode == 125
+    for word in words:
+        assert word in result.stderr
+    assert [row["Names"] for row in vm.containers()] == ["other"]
+
+
+def test_ports_need_a_network(vm):
+    result = vm.fails("run", "--rm", "--network", "none", "-p", "8080:80", "busybox", "true", code=125)
+    assert "none" in result.stderr
+
+
+@network
+def test_the_default_network_has_an_address_and_a_route(vm):
+    result = vm.run("run", "--rm", "busybox", "sh", "-c", "ip route; ip -o -4 addr")
+    assert "default" in result.stdout
+    assert len({line.split()[1] for line in result.stdout.splitlines() if "inet" in line}) == 2
+
+
+@network
+def test_outbound_connections(vm, outside_server):  # noqa: F811
+    result = vm.box("wget", "-q", "-O", "-", f"http://{outside_server}/", network="pasta")
+    assert result.stdout == "from outside\n"
+
+
+@network
+def test_the_hosts_loopback_is_not_reached(vm):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        script = ("for a in 127.0.0.1 $(ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p'); do "
+                  f"nc -w 2 $a {port} < /dev/null && echo reached $a; done; true")
+        assert vm.box("sh", "-c", script, network="pasta").stdout == ""
+
+
+@network
+def test_a_published_port_answers_until_it_stops_and_after_a_start(vm):
+    port = free_port()
+    name = vm.spawn(*HTTPD, network="pasta", options=["-p", f"127.0.0.1:{port}:8080"])
+    assert wait_for(lambda: fetch(f"127.0.0.1:{port}")) == "hello from trivet\n"
+    assert vm.out("port", name) == f"8080/tcp -> 127.0.0.1:{port}"
+    vm.run("stop", "-t", "0", name)
+    assert fetch(f"127.0.0.1:{port}") == ""
+    vm.run("start", name)
+    assert wait_for(lambda: fetch(f"127.0.0.1:{port}")) == "hello from trivet\n"
+
+
+@network
+def test_the_first_connection_is_answered(vm):
+    """A guest that has said nothing yet is not known to passt."""
+    port = free_port()
+    script = "echo one | nc -l -p 8080"
+    name = vm.spawn("sh", "-c", script, network="pasta", options=["-p", f"127.0.0.1:{port}:8080"])
+    wait_for(lambda: ":1F90" in vm.out("exec", name, "cat", "/proc/net/tcp", "/proc/net/tcp6"),
+             what="the program listens")
+    with socket.create_connection(("127.0.0.1", port), timeout=30 * harness.SLOW) as client:
+        assert client.makefile().readline() == "one\n"
+
+
+@network
+def test_much_data_arrives_as_it_was_sent(vm):
+    port = free_port()
+    size = 8 << 20
+    script = "nc -l -p 8080 -e sh -c 'md5sum | cut -c1-32'"
+    script = "nc -l -p 8080 > /got; md5sum < /got"
+    name = vm.spawn("sh", "-c", script, network="pasta", options=["-p", f"127.0.0.1:{port}:8080"])
+    wait_for(lambda: ":1F90" in vm.out("exec", name, "cat", "/proc/net/tcp", "/proc/net/tcp6"),
+             what="the program listens")
+    data = os.urandom(1 << 20) * (size >> 20)
+    with socket.create_connection(("127.0.0.1", port), timeout=60 * harness.SLOW) as client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+    assert vm.out("wait", name, timeout=120) == "0"
+    import hashlib
+    assert vm.logs(name).split()[0] == hashlib.md5(data).hexdigest()
+
+
+@network
+def test_a_published_udp_port(vm, probe):
+    port = free_port()
+    name = vm.spawn("/probe", "udp", "9000", network="pasta",
+                    options=["-p", f"127.0.0.1:{port}:9000/udp", "-v", f"{probe}:/probe:ro"])
+
+    def arrived():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"datagram\n", ("127.0.0.1", port))
+        return "datagram" in vm.logs(name)
+
+    wait_for(arrived, what="the datagram is in the guest")
+
+
+@network
+def test_several_at_once_are_reached_each_by_its_own_port(vm):
+    ports = [free_port() for _ in range(3)]
+    names = [vm.spawn("sh", "-c", f"mkdir /own; echo {port} > /own/index.html; "
+                      "exec httpd -f -p 8080 -h /own", network="pasta",
+                      options=["-p", f"127.0.0.1:{port}:8080"]) for port in ports]
+    for port in ports:
+        assert wait_for(lambda: fetch(f"127.0.0.1:{port}")) == f"{port}\n"  # noqa: B023
+    answers = {}
+
+    def ask(port):
+        answers[port] = [fetch(f"127.0.0.1:{port}") for _ in range(5)]
+
+    threads = [threading.Thread(target=ask, args=[port]) for port in ports]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == {port: [f"{port}\n"] * 5 for port in ports}
+    vm.run("rm", "-f", names[0])
+    assert fetch(f"127.0.0.1:{ports[0]}") == ""
+    assert fetch(f"127.0.0.1:{ports[1]}") == f"{ports[1]}\n"
+
+
+@network
+def test_a_port_that_is_taken_is_an_error_that_names_it(vm):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = vm.fails("run", "-d", "-p", f"127.0.0.1:{port}:80", "busybox", "sleep", "60", code=125)
+    assert str(port) in result.stderr
+    assert vm.containers() == []
+
+
+@network
+def test_names_are_those_of_native_containers(vm):
+    options = ["--hostname", "box", "--add-host", "db:10.1.2.3", "--dns", "192.0.2.53", "--dns-search",
+               "example.org", "--dns-option", "ndots:3"]
+    command = ("sh", "-c", "cat /etc/resolv.conf; grep -E 'db|box|localhost' /etc/hosts | sort; hostname")
+    native = vm.box(*command, network="pasta", options=["--isolation", "native", *options])
+    virtual = vm.box(*command, network="pasta", options=options)
+    assert "nameserver 192.0.2.53" in virtual.stdout and "10.1.2.3" in virtual.stdout
+    assert without_addresses(virtual.stdout) == without_addresses(native.stdout)
+
+
+def without_addresses(text):
+    """A container's own address is its network's."""
+    return [line for line in text.splitlines() if not line.endswith("box") or line == "box"]
+
+
+@network
+def test_a_name_is_resolved_by_the_server_that_is_given(vm):
+    """The guest's question comes to a server at an address of the host's."""
+    query = []
+    address = "192.0.2.78"
+    if os.system(f"ip addr add {address}/32 dev lo 2>/dev/null"):
+        pytest.skip("no address can be added to the host's loopback")
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind((address, 53))
+            server.settimeout(60 * harness.SLOW)
+
+            def serve():
+                data, peer = server.recvfrom(512)
+                query.append(data)
+                # The question, and one answer: 10.9.8.7.
+                server.sendto(data[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + data[12:] +
+                              b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x0a\x09\x08\x07", peer)
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            result = vm.box("nslookup", "-type=a", "name.example", network="pasta", check=False,
+                            options=["--dns", address])
+            thread.join()
+    finally:
+        os.system(f"ip addr del {address}/32 dev lo")
+    assert query and b"\4name\7example" in query[0]
+    assert "10.9.8.7" in result.stdout

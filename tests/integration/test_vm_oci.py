@@ -75,9 +75,9 @@ def test_an_option_asks_for_it(vm_oci):
     assert kernel_of(vm_oci) == os.uname().release
 
 
-def test_the_name_crun_krun_asks_for_it(vm_oci, tmp_path):
-    (tmp_path / "crun-krun").symlink_to(vm_oci.program)
-    vm_oci.program = tmp_path / "crun-krun"
+def test_the_name_krun_asks_for_it(vm_oci, tmp_path):
+    (tmp_path / "krun").symlink_to(vm_oci.program)
+    vm_oci.program = tmp_path / "krun"
     vm_oci.config["annotations"] = {"dev.trivet.experimental": "true"}
     assert kernel_of(vm_oci) != os.uname().release
 

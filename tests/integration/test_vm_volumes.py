@@ -92,6 +92,7 @@ def test_named_volumes_outlive_their_machines(vm):
         "kept\n5:6\n"
     native = vm.box("cat", "/v/file", options=["--isolation", "native", "-v", "kept:/v"])
     assert native.stdout == "kept\n"
+    vm.run("volume", "rm", "kept")
 
 
 def test_tmpfs(vm):

@@ -28,6 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 import harness  # noqa: E402  (found by the line above)
+import vm  # noqa: E402
 import wasm  # noqa: E402
 
 BIN_DIR = harness.BIN_DIR
@@ -274,7 +275,7 @@ class Row:
     # Makes the two functions that are measured alternately.
     make: Callable[[Workspace], tuple[Callable[[], Sample], Callable[[], Sample]]]
     boxed: bool = True  # in bench/cgbox, which crun needs on hybrid hosts
-    metrics: tuple[str, ...] = ("wall", "cpu")  # or "memory" alone
+    metrics: tuple[str, ...] = ("wall", "cpu")  # or "memory" alone, or "wall" alone
 
 
 def oci(workspace: Workspace) -> OciRuntime:
@@ -312,6 +313,10 @@ def trivet_wasm(workspace: Workspace):
     base = workspace.folder / "trivet"
     base.mkdir()
     return wasm.hello_image(workspace, harness.Trivet(base))
+
+
+def microvm(make_pair: Callable) -> Callable:
+    return lambda workspace: make_pair(workspace, Sample)
 
 
 RUN = "run a static true: five namespaces, the usual mounts, no seccomp"
@@ -358,6 +363,20 @@ ROWS = [
     Row("wasm-large/compile", "trivet-oci", "wasmtime",
         "a module of 10 MB from the cache; wasmtime compiles it at every start, as crun does",
         oci_wasm(wasm.large), boxed=False),
+    Row("vm-template/cold", "trivet", "--no-template",
+        "a microVM from trivet run to its program's first line, restored from a template; booted",
+        microvm(vm.template), boxed=False, metrics=("wall",)),
+    Row("vm-cold/qemu", "trivet", "bare QEMU",
+        "the same without a template; QEMU with the same kernel, whose init says a line",
+        microvm(vm.cold), boxed=False, metrics=("wall",)),
+    Row("vm-memory/cold", "trivet", "--no-template",
+        "private memory of five microVMs, restored from a template; booted",
+        microvm(vm.memory), boxed=False, metrics=("memory",)),
+    Row("vm-exec/native", "trivet", "native", "exec true in a running microVM; in a native container",
+        microvm(vm.exec_program), boxed=False),
+    Row("vm-read/virtiofs", "trivet", "--rootfs DIR",
+        "reading 100 MB in a microVM from its image (erofs); from a shared directory (virtiofs)",
+        microvm(vm.read), boxed=False, metrics=("wall",)),
 ]
 
 
@@ -404,10 +423,10 @@ def print_head() -> None:
 
 def print_row(results: list[dict]) -> None:
     if len(results) == 1:
-        memory, = results
-        print(f"{memory['name']:24} {memory['subject']:12} {memory['subject_median']:8.0f} {'KiB':>8}   "
-              f"{memory['baseline']:18} {memory['baseline_median']:8.0f} {'KiB':>8}   "
-              f"{memory['ratio'] or 0:6.3f} {'':6}   {memory['pairs']}", flush=True)
+        only, = results
+        print(f"{only['name']:24} {only['subject']:12} {only['subject_median']:8.0f} {only['unit']:>8}   "
+              f"{only['baseline']:18} {only['baseline_median']:8.0f} {only['unit']:>8}   "
+              f"{only['ratio'] or 0:6.3f} {'':6}   {only['pairs']}", flush=True)
         return
     wall, cpu = results
     print(f"{wall['name']:24} {wall['subject']:12} {wall['subject_median']:8.2f} "

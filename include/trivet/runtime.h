@@ -132,12 +132,12 @@ struct RunOptions {
   std::string cgroup_parent;
   // "" and "auto": by annotations, image and program; "native", "wasm", "microvm".
   std::string isolation;
-  bool experimental = false;   // microvm: allowed though it is not yet ripe
-  std::string accelerator;     // microvm: "auto", "kvm", "tcg"; "": auto
-  bool no_template = false;    // microvm: boot, instead of restoring a machine that has booted
-  std::string disk_size;       // microvm: of the writable disk, "20g"; "": 10 GiB
-  std::string invoke;     // Wasm: the exported function that is called instead of the start
-  std::string fuel;       // Wasm: instructions it may execute, or "off"; "": 1,000,000,000
+  bool experimental = false;  // microvm: allowed though it is not yet ripe
+  std::string accelerator;    // microvm: "auto", "kvm", "tcg"; "": auto
+  bool no_template = false;   // microvm: boot, instead of restoring a machine that has booted
+  std::string disk_size;      // microvm: of the writable disk, "20g"; "": 10 GiB
+  std::string invoke;         // Wasm: the exported function that is called instead of the start
+  std::string fuel;           // Wasm: instructions it may execute, or "off"; "": 1,000,000,000
 
   RestartPolicy restart;
   int stop_signal = 0;  // 0: the image's, else SIGTERM
@@ -146,8 +146,8 @@ struct RunOptions {
   uint64_t log_max_size = 10ULL << 20U;              // bytes of one log file
   int log_max_files = 3;
 
-  std::string pull = "missing";               // "missing", "always", "never"
-  TransferOptions transfer;                   // of that pull
+  std::string pull = "missing";  // "missing", "always", "never"
+  TransferOptions transfer;      // of that pull
   // Receives what is no failure: that a microVM is emulated in software.
   std::function<void(const std::string&)> on_warning;
   std::string detach_keys = "ctrl-p,ctrl-q";  // in the foreground, with a terminal
@@ -273,8 +273,8 @@ struct VolumeInfo {
   std::vector<std::string> used_by;  // container names
 };
 
-// Where the kernel of microVMs comes from; by default Debian's for virtual machines, unless there is
-// a kernel already.
+// Where the kernel of microVMs comes from; by default Debian's for virtual machines, unless there
+// is a kernel already.
 struct VmSetupOptions {
   std::string kernel;   // a package, or the path of a vmlinux, a bzImage or a package's file
   std::string modules;  // with a kernel's file: the directory of its modules

@@ -60,9 +60,9 @@ struct Program {
 
   // A program with a beginning of its own, which is part of create(): it is executed there, goes on
   // with the conversation of container/stage/plan.h where the stage leaves it (kReady when it is
-  // created, then waits for start(), or kPayloadFailed), and has closed it when it is started. These
-  // are two of `descriptors`, in whose place it gets the conversation and, where other processes may
-  // start it, the listening start.sock.
+  // created, then waits for start(), or kPayloadFailed), and has closed it when it is started.
+  // These are two of `descriptors`, in whose place it gets the conversation and, where other
+  // processes may start it, the listening start.sock.
   struct Conversation {
     int sync = -1;
     int listener = -1;
@@ -206,8 +206,8 @@ class Container {
     std::optional<cgroup::Paths> cgroup_paths;  // nothing: disabled
     std::map<std::string, std::string> annotations;
     bool has_hooks = false;
-    bool has_process = true;                  // otherwise it can't be started
-    bool own_shell = false;  // what it runs in is not what config.json says: see load_shell()
+    bool has_process = true;  // otherwise it can't be started
+    bool own_shell = false;   // what it runs in is not what config.json says: see load_shell()
     std::vector<std::string> resctrl_groups;  // made for it
     uint64_t root_mount = 0;  // of the root in our own mount namespace; 0: it has one of its own
   };

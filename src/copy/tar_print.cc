@@ -24,14 +24,14 @@ void put_number(char* field, size_t width, uint64_t value) {
   std::memcpy(field, digits.data(), width - 1);
 }
 
-template <size_t size>
-void put_number(std::array<char, size>& field, uint64_t value) {
-  put_number(field.data(), size, value);
+template <size_t kSize>
+void put_number(std::array<char, kSize>& field, uint64_t value) {
+  put_number(field.data(), kSize, value);
 }
 
-template <size_t size>
-void put_text(std::array<char, size>& field, std::string_view text) {
-  std::memcpy(field.data(), text.data(), std::min(text.size(), size));
+template <size_t kSize>
+void put_text(std::array<char, kSize>& field, std::string_view text) {
+  std::memcpy(field.data(), text.data(), std::min(text.size(), kSize));
 }
 
 char type_flag(TarEntry::Type type) {

@@ -21,9 +21,9 @@ template <typename... Args>
               fmt::format(format, std::forward<Args>(args)...));
 }
 
-template <size_t size>
-std::string_view text_of(const std::array<char, size>& field) {
-  return {field.data(), strnlen(field.data(), size)};
+template <size_t kSize>
+std::string_view text_of(const std::array<char, kSize>& field) {
+  return {field.data(), strnlen(field.data(), kSize)};
 }
 
 template <typename T>
@@ -33,12 +33,13 @@ bool parse_whole(std::string_view text, T& value, int base) {
 }
 
 // A field that says nothing is zero.
-template <size_t size>
-Result<uint64_t> number_of(const std::array<char, size>& field) {
+template <size_t kSize>
+Result<uint64_t> number_of(const std::array<char, kSize>& field) {
   std::string_view text = text_of(field);
   while (text.ends_with(' ')) text.remove_suffix(1);
   uint64_t value = 0;
-  if (!text.empty() && !parse_whole(text, value, 8)) return corrupt("a header has a field that is no number");
+  if (!text.empty() && !parse_whole(text, value, 8))
+    return corrupt("a header has a field that is no number");
   return value;
 }
 

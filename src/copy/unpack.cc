@@ -130,7 +130,7 @@ Result<> Unpacker::make_directory(const Parent& parent) {
               parent.name);
 }
 
-Result<> Unpacker::make_hard_link(const TarEntry& entry, const Parent& parent) {
+Result<> Unpacker::make_hard_link(const TarEntry& entry, const Parent& parent) const {
   if (options_.trust == UnpackOptions::Trust::kHostile) {
     return fail(ErrorCode::kCorrupt, "tar stream: \"{}\" is a hard link", entry.path);
   }

@@ -59,7 +59,7 @@ class Unpacker {
   Result<> leave_directories(const std::string& next);
   Result<> make(const TarEntry& entry, const Parent& parent);
   Result<> make_directory(const Parent& parent);
-  Result<> make_hard_link(const TarEntry& entry, const Parent& parent);
+  Result<> make_hard_link(const TarEntry& entry, const Parent& parent) const;
   Result<> make_node(const TarEntry& entry, const Parent& parent);
   Result<> apply(int fd, const TarEntry& entry) const;
   Result<> apply_to_name(const Parent& parent, const TarEntry& entry) const;

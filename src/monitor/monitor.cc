@@ -132,11 +132,10 @@ void Monitor::tell_start(const Result<>& started) {
 
 Result<> Monitor::serve() {
   if (record_.timeout_ms) {
-    loop_.set_timer(Timer::kTimeout, std::chrono::milliseconds(*record_.timeout_ms),
-                    [this] {
-                      timed_out_ = true;
-                      (void)request_stop(0, std::nullopt);
-                    });
+    loop_.set_timer(Timer::kTimeout, std::chrono::milliseconds(*record_.timeout_ms), [this] {
+      timed_out_ = true;
+      (void)request_stop(0, std::nullopt);
+    });
   }
   return loop_.run();
 }

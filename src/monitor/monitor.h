@@ -80,6 +80,8 @@ class Monitor {
   // --- monitor_run.cc
   Result<> start();
   Result<> create_container(Life& life);
+  static std::unexpected<Error> abandon(Life& life, Error cause);
+  bool came_from_bad_template(const Error& error);
   Result<> prepare_payload(const oci::Spec& spec, const std::string& bundle, Life& life);
   void release_payload();
   Result<> start_vm_network(Life& life, payload::VmRequest& request);
@@ -139,6 +141,7 @@ class Monitor {
   std::optional<WindowSize> window_;
   std::chrono::milliseconds backoff_{0};
   bool timed_out_ = false;
+  bool boots_ = false;             // no template for a microVM: one did not come back
   std::vector<ProcessId> strays_;  // pasta processes that were told to end
 };
 

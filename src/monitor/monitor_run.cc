@@ -14,6 +14,8 @@
 #include "monitor/restart.h"
 #include "monitor/terminal.h"
 #include "payload/microvm/job.h"
+#include "payload/microvm/kernel_store.h"
+#include "payload/microvm/template_store.h"
 #include "payload/wasm/report.h"
 
 namespace trivet::monitor {
@@ -88,15 +90,12 @@ Result<ChildStreams> make_streams(const Record& record, UniqueFd& to_stdin, Uniq
 Result<> Monitor::start() {
   Life life;
   auto created = create_container(life);
-  if (!created) {
-    if (life.container) {
-      if (auto removed = life.container->remove(container::Container::Force::kYes); !removed) {
-        created = std::unexpected(std::move(created.error()).note(removed.error()));
-      }
-    }
-    if (life.pasta) (void)net::stop_pasta(*life.pasta);
-    return created;
+  if (!created && came_from_bad_template(created.error())) {
+    created = abandon(life, std::move(created).error());
+    life = Life{};
+    created = create_container(life);
   }
+  if (!created) return abandon(life, std::move(created).error());
   life.begun = EventLoop::Clock::now();
   life_ = std::move(life);
   status_.phase = Phase::kRunning;
@@ -108,6 +107,28 @@ Result<> Monitor::start() {
   status_.error.clear();
   save_status();
   return watch_life();
+}
+
+// What is left of a start that failed.
+std::unexpected<Error> Monitor::abandon(Life& life, Error cause) {
+  if (life.container) {
+    if (auto removed = life.container->remove(container::Container::Force::kYes); !removed) {
+      cause = std::move(cause).note(removed.error());
+    }
+  }
+  if (life.pasta) (void)net::stop_pasta(*life.pasta);
+  return std::unexpected(std::move(cause));
+}
+
+// A saved machine that does not come back is of no use to anybody: from now on they boot, and save
+// a new one.
+bool Monitor::came_from_bad_template(const Error& error) {
+  if (error.code() != ErrorCode::kCorrupt || !status_.vm || !status_.vm->from_template)
+    return false;
+  (void)payload::microvm::TemplateStore(payload::microvm::vm_directory(options_.directories.data))
+      .clear();
+  boots_ = true;
+  return true;
 }
 
 Result<> Monitor::create_container(Life& life) {
@@ -173,6 +194,7 @@ Result<> Monitor::prepare_payload(const oci::Spec& spec, const std::string& bund
     request.vm.report = life.report.get();
     request.vm.experimental = true;  // the library has asked
     request.vm.blocks_signals = record_.init;
+    request.vm.no_template = boots_;
     TRY(start_vm_network(life, request.vm));
   } else {
     life.report = TRY(payload::wasm::make_report());

@@ -102,10 +102,8 @@ Result<User> look_up_user(const OpenInRoot& open, std::string_view user, std::st
     return std::unexpected(Error(ErrorCode::kInvalidArgument, fmt::format("user \"{}\"", user))
                                .hint("write it as USER, UID, USER:GROUP or UID:GID"));
   }
-  const Rows users =
-      TRY_IN(read_rows(open, "etc/passwd", kPasswdFields), "user \"{}\"", user);
-  const Rows groups =
-      TRY_IN(read_rows(open, "etc/group", kGroupFields), "user \"{}\"", user);
+  const Rows users = TRY_IN(read_rows(open, "etc/passwd", kPasswdFields), "user \"{}\"", user);
+  const Rows groups = TRY_IN(read_rows(open, "etc/group", kGroupFields), "user \"{}\"", user);
   const auto* row = find_row(users, name);
   User resolved;
   resolved.uid = TRY(id_of(row, "user", name, users));

@@ -25,6 +25,7 @@ enum class VmNetwork {
 struct VmRequest {
   bool experimental = false;    // without it a microVM is refused: see is_experimental()
   int report = -1;              // see microvm/job.h; stays the caller's
+  bool no_template = false;     // boot, whatever the annotations say
   bool blocks_signals = false;  // CreateOptions::SignalsAtStart, of the program in the guest
   VmNetwork network = VmNetwork::kNamespace;
   int network_socket = -1;  // kSocket; stays the caller's

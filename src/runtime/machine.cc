@@ -11,6 +11,7 @@
 #include "copy/stream.h"
 #include "payload/choose.h"
 #include "payload/microvm/control.h"
+#include "runtime/copy.h"
 
 namespace trivet::runtime {
 
@@ -110,7 +111,7 @@ Result<> copy_out_of_machine(const Observed& observed, const std::string& path,
     sent = control.copy_out(request, copy::sink_to(passage.write_end()));
     passage.close_write_end();
   });
-  const copy::Side to{.path = host_path, .label = host_path};
+  const copy::Side to{.root = {}, .path = host_path, .label = host_path};
   Result<> received = copy::receive_copy(
       copy::source_from(passage.read_end()), path, to,
       {.owner = std::pair(geteuid(), getegid()), .trust = copy::UnpackOptions::Trust::kHostile});
@@ -139,11 +140,11 @@ Result<> copy_into_machine(const Observed& observed, const std::string& host_pat
       return chunk;
     };
   };
-  if (is_stream) return control.copy_in(request, pull_from(STDIN_FILENO));
   Result<> read;
   std::jthread reader([&] {
-    const copy::Side from{.path = host_path, .label = host_path};
-    read = copy::send_copy(from, copy::sink_to(passage.write_end()));
+    const copy::Sink sink = copy::sink_to(passage.write_end());
+    const copy::Side from{.root = {}, .path = host_path, .label = host_path};
+    read = is_stream ? forward_tar(STDIN_FILENO, sink) : copy::send_copy(from, sink);
     passage.close_write_end();
   });
   Result<> taken = control.copy_in(request, pull_from(passage.read_end()));

@@ -8,8 +8,8 @@
 
 namespace trivet::wasm_host {
 
-[[nodiscard]] enum class Purpose { kCompile, kRun };  // one that runs has no compiler
-wasmtime::Engine make_engine(payload::wasm::Fuel fuel, Purpose purpose);
+enum class Purpose { kCompile, kRun };  // one that runs has no compiler
+[[nodiscard]] wasmtime::Engine make_engine(payload::wasm::Fuel fuel, Purpose purpose);
 
 // "trivet-wasm: " and the text, with a newline, on stderr.
 void complain(std::string_view text);

@@ -223,7 +223,19 @@ def test_podman_pause_and_unpause(vm):
 
 
 @pytest.mark.podman
-def test_podman_cp(vm):
+def test_podman_cp_before_the_start_and_after_the_end(vm):
+    outer = vm.base / "outer"
+    outer.write_text("made outside\n")
+    name = vm.out("create", "--network", "none", *KRUN, "box", "sh", "-c", "cat /tmp/outer; echo made inside > /tmp/inner")
+    vm.run("cp", outer, f"{name}:/tmp/outer")
+    assert vm.run("start", "--attach", name, timeout=BOOT).stdout == "made outside\n"
+    vm.run("cp", f"{name}:/tmp/inner", vm.base / "inner")
+    assert (vm.base / "inner").read_text() == "made inside\n"
+
+
+@pytest.mark.podman
+def test_podman_cp_while_it_runs(vm):
+    """podman joins the mount namespace of the container's process, and expects its files there."""
     name = vm.spawn("sh", "-c", "echo made inside > /tmp/inner; echo up; sleep 1000")
     vm.wait_for_log(name, "up")
     outer = vm.base / "outer"

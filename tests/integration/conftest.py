@@ -242,6 +242,14 @@ def oci(scratch, busybox_rootfs):
 
 
 @pytest.fixture
+def vm_oci(oci, monkeypatch):
+    """The fixture `oci` with a bundle that asks for a microVM, as Podman's users do."""
+    monkeypatch.setenv("TRIVET_VM_DIR", str(harness.VM_DIR))
+    oci.config["annotations"] = {"run.oci.handler": "krun", "dev.trivet.experimental": "true"}
+    return oci
+
+
+@pytest.fixture
 def own_root(oci, busybox_rootfs, tmp_path):
     """The container gets a root of its own that may be changed."""
     root = tmp_path / "root"

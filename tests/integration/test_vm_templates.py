@@ -2,11 +2,13 @@
 
 import os
 import re
+import subprocess
 import time
 
 import pytest
 
 import vm_harness
+from harness import SLOW
 
 pytestmark = [pytest.mark.root, pytest.mark.cgroup, pytest.mark.microvm,
               pytest.mark.usefixtures("nothing_left", "own_vm_dir")]
@@ -155,12 +157,12 @@ def test_a_template_from_before_the_host_has_booted_is_made_anew(vm, own_vm_dir)
 def test_five_at_once_make_one_template_and_are_five_machines(vm, own_vm_dir):
     script = "cat /proc/sys/kernel/random/uuid; read line; echo got $line"
     started = [vm.start("run", "--rm", "-i", "--network", "none", "busybox", "sh", "-c", script,
-                        stdin=-1, text=True) for _ in range(5)]
+                        stdin=subprocess.PIPE, text=True) for _ in range(5)]
     identifiers = [process.stdout.readline() for process in started]
     assert all(re.fullmatch("[0-9a-f-]{36}\n", text) for text in identifiers)
     assert len(set(identifiers)) == 5
     for number, process in enumerate(started):  # all of them run now
-        output, _ = process.communicate(f"{number}\n", timeout=60 * vm_harness.harness.SLOW)
+        output, _ = process.communicate(f"{number}\n", timeout=60 * SLOW)
         assert output == f"got {number}\n" and process.returncode == 0
     assert len(templates_in(own_vm_dir)) == 1
 

@@ -263,15 +263,15 @@ enum class Call : uint32_t {
 };
 
 enum class MessageKind : uint32_t {
-  kError,        // stage → parent: step, error, operand, call
-  kNamespaces,   // stage → parent: they exist, and the loopback device is up
-  kBeforePivot,  // stage → parent: waits for kGo
-  kConsole,      // stage → parent, with the pty's master as SCM_RIGHTS
-  kListener,     // stage → parent, with the seccomp listener as SCM_RIGHTS; waits for kGo
-  kStepDone,     // stage → parent: `operand` microseconds were spent on `step`
-  kReady,        // stage → parent: waits for kGo
-  kGo,           // parent → stage
-  kKeep,         // parent → stage, after kReady: outlive me, somebody else may start you
+  kError,          // stage → parent: step, error, operand, call
+  kNamespaces,     // stage → parent: they exist, and the loopback device is up
+  kBeforePivot,    // stage → parent: waits for kGo
+  kConsole,        // stage → parent, with the pty's master as SCM_RIGHTS
+  kListener,       // stage → parent, with the seccomp listener as SCM_RIGHTS; waits for kGo
+  kStepDone,       // stage → parent: `operand` microseconds were spent on `step`
+  kReady,          // stage → parent: waits for kGo
+  kGo,             // parent → stage
+  kKeep,           // parent → stage, after kReady: outlive me, somebody else may start you
   kPayloadFailed,  // the payload's host → parent, with the words (JSON of an Error) in a memfd
 };
 

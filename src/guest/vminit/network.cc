@@ -96,12 +96,13 @@ Result<> add_address(NetlinkSocket& socket, int index, const std::string& text) 
 Result<> send_route(NetlinkSocket& socket, int index, const Route& route, unsigned flags) {
   const Prefix destination = TRY(parse_prefix(route.destination));
   const bool on_link = route.gateway.empty();
+  const bool is_direct = on_link && destination.family == AF_INET;
   const rtmsg header{
       .rtm_family = static_cast<uint8_t>(destination.family),
       .rtm_dst_len = static_cast<uint8_t>(destination.length),
       .rtm_table = RT_TABLE_MAIN,
       .rtm_protocol = RTPROT_BOOT,
-      .rtm_scope = on_link && destination.family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
+      .rtm_scope = static_cast<uint8_t>(is_direct ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE),
       .rtm_type = RTN_UNICAST,
       .rtm_flags = flags};
   NetlinkRequest request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, header);

@@ -35,9 +35,10 @@ Result<> check_namespaces(const oci::Linux& config, std::vector<std::string>& wa
   for (const oci::Namespace& entry : config.namespaces) {
     if (entry.path.empty() || entry.type == NamespaceType::kNetwork) continue;
     if (entry.type == NamespaceType::kIpc || entry.type == NamespaceType::kUts) {
-      warnings.push_back(fmt::format("linux.namespaces: the microVM has its own {} namespace "
-                                     "instead of \"{}\"",
-                                     oci::namespace_name(entry.type), entry.path));
+      warnings.push_back(
+          fmt::format("linux.namespaces: the microVM has its own {} namespace "
+                      "instead of \"{}\"",
+                      oci::namespace_name(entry.type), entry.path));
       continue;
     }
     return refuse(fmt::format("linux.namespaces: a microVM can't join the {} namespace \"{}\"",
@@ -138,9 +139,10 @@ class MountPlanner {
     // What isn't there is the engine's to complain of, on the host.
     const bool found = stat(source.c_str(), &status) == 0;
     if (found && !S_ISDIR(status.st_mode) && !S_ISREG(status.st_mode)) {
-      return refuse(fmt::format("mounts: \"{}\" on \"{}\": only directories and files can be shared "
-                                "with a microVM",
-                                source, mount.destination));
+      return refuse(
+          fmt::format("mounts: \"{}\" on \"{}\": only directories and files can be shared "
+                      "with a microVM",
+                      source, mount.destination));
     }
     if (found && S_ISREG(status.st_mode) && !inputs_.private_directory.empty() &&
         is_below(normalized_path(source), inputs_.private_directory)) {
@@ -176,11 +178,10 @@ class MountPlanner {
 void plan_root(const oci::Spec& spec, const GuestInputs& inputs, GuestPlan& plan) {
   if (!inputs.root_is_shared) return;
   const std::string& path = spec.root->path;
-  plan.shares.push_back(
-      {.destination = "/share/root",
-       .type = "bind",
-       .source = path.starts_with('/') ? path : inputs.bundle + "/" + path,
-       .options = {"rbind", "rprivate", spec.root->readonly ? "ro" : "rw"}});
+  plan.shares.push_back({.destination = "/share/root",
+                         .type = "bind",
+                         .source = path.starts_with('/') ? path : inputs.bundle + "/" + path,
+                         .options = {"rbind", "rprivate", spec.root->readonly ? "ro" : "rw"}});
   plan.guest.root->path = fmt::format("{}/root", guest::kShareDirectory);
 }
 

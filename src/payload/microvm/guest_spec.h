@@ -37,8 +37,8 @@ struct GuestInputs {
   bool root_is_shared = false;  // else the root comes from a block device
 };
 
-// Pure but for looking at the kinds of bind mounts' sources. kUnsupported, naming the field, for what
-// a VM can't have: devices of the host, namespaces of others, sockets.
+// Pure but for looking at the kinds of bind mounts' sources. kUnsupported, naming the field, for
+// what a VM can't have: devices of the host, namespaces of others, sockets.
 Result<GuestPlan> plan_guest(const oci::Spec& spec, const GuestInputs& inputs);
 
 }  // namespace trivet::payload::microvm

@@ -19,9 +19,9 @@ constexpr uint64_t kMib = uint64_t{1} << 20U;
 // act on files as their owners.
 oci::Capabilities jail_capabilities() {
   const std::vector<std::string> names{
-      "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FOWNER",     "CAP_FSETID",    "CAP_KILL",
-      "CAP_MKNOD",   "CAP_NET_ADMIN",    "CAP_SETFCAP",    "CAP_SETGID",    "CAP_SETPCAP",
-      "CAP_SETUID",  "CAP_SYS_CHROOT",   "CAP_DAC_READ_SEARCH"};
+      "CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_FOWNER",         "CAP_FSETID", "CAP_KILL",
+      "CAP_MKNOD",  "CAP_NET_ADMIN",    "CAP_SETFCAP",        "CAP_SETGID", "CAP_SETPCAP",
+      "CAP_SETUID", "CAP_SYS_CHROOT",   "CAP_DAC_READ_SEARCH"};
   return {.bounding = names, .effective = names, .permitted = names};
 }
 
@@ -84,11 +84,8 @@ void add_device(oci::Linux& config, const Node& node, uint32_t mode) {
                             .major = node.major,
                             .minor = node.minor,
                             .file_mode = mode});
-  config.resources->devices.push_back({.allow = true,
-                                       .type = 'c',
-                                       .major = node.major,
-                                       .minor = node.minor,
-                                       .access = "rw"});
+  config.resources->devices.push_back(
+      {.allow = true, .type = 'c', .major = node.major, .minor = node.minor, .access = "rw"});
 }
 
 // The limits of the container go around the machine, except for those that only the guest's kernel

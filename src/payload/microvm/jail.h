@@ -1,6 +1,6 @@
-// The shell of a microVM: the same namespaces, cgroup and hooks as any container's, with a root that
-// holds what a virtual machine monitor needs and nothing of the container but what is shared with
-// the guest.
+// The shell of a microVM: the same namespaces, cgroup and hooks as any container's, with a root
+// that holds what a virtual machine monitor needs and nothing of the container but what is shared
+// with the guest.
 #pragma once
 
 #include <string>

@@ -1,12 +1,13 @@
 // What trivet-vmm is told by whoever starts it, and what it says about the run.
 //
-// trivet-vmm is the init of a microVM's shell: it is executed by descriptor in namespaces and a cgroup
-// of its own, with a jail as its root that has nothing of the container's:
+// trivet-vmm is the init of a microVM's shell: it is executed by descriptor in namespaces and a
+// cgroup of its own, with a jail as its root that has nothing of the container's:
 //
 //   /usr, /lib…     the host's, read-only: QEMU, its libraries and firmware, virtiofsd
 //   /vm/kernel      the guest's kernel, an uncompressed vmlinux; read-only
 //   /vm/initramfs   read-only
-//   /share/…        what the guest gets from the host (bind mounts, read-only where they have to be),
+//   /share/…        what the guest gets from the host (bind mounts, read-only where they have to
+//   be),
 //                   served by one virtiofsd; "/share/root" is the root file system of a bundle
 //   /dev            null, zero, full, random, urandom, pts; kvm and net/tun where they are needed
 //   /proc, /run, /tmp
@@ -26,11 +27,12 @@
 
 namespace trivet::payload::microvm {
 
-// The environment variable with the number of a descriptor (a sealed memfd) that holds a job, or the
-// request of an exec proxy. QEMU does not see it.
+// The environment variable with the number of a descriptor (a sealed memfd) that holds a job, or
+// the request of an exec proxy. QEMU does not see it.
 inline constexpr const char* kJobVariable = "TRIVET_VMM_JOB";
 // Where the supervisor of a VM listens, in its jail: SOCK_STREAM, frames of guest/protocol.h with
-// sessions of the client's own numbering (kFirstRequestSession and up). The directory is root's alone.
+// sessions of the client's own numbering (kFirstRequestSession and up). The directory is root's
+// alone.
 inline constexpr const char* kControlSocket = "/run/vmm/control.sock";
 
 // Exit codes of a container that did not end by itself; its own are its program's.
@@ -47,7 +49,8 @@ struct Network {
     kNone,   // no device
     kPasst,  // `fd` is one end of a socket pair, passt has the other
     kTap,    // take over the one interface of the network namespace: a tap device, joined to it by
-             // traffic control; its addresses, routes and MAC go to the guest. Without an interface: kNone
+           // traffic control; its addresses, routes and MAC go to the guest. Without an interface:
+           // kNone
   };
   Kind kind = Kind::kNone;
   int fd = -1;
@@ -72,7 +75,7 @@ struct Job {
   uint64_t tsc_khz = 0;  // of the host: mandatory under software emulation
   uint32_t vcpus = 1;
   uint64_t memory_mib = 512;
-  bool acpi = true;  // false: the kernel finds virtio-mmio devices by its command line
+  bool acpi = true;         // false: the kernel finds virtio-mmio devices by its command line
   std::vector<Disk> disks;  // vda, vdb, …
   bool share = false;       // a virtiofs device; such a machine has no template
   Network network;
@@ -116,8 +119,8 @@ struct ReportPage {
   uint64_t boot_us;     // from the VMM's start to the agent's answer
   uint64_t create_us;   // from there to the container's being made
   uint32_t message_size;
-  char kernel[64];      // uname -r in the guest, NUL-terminated
-  char message[1024];   // why it was ended; one line
+  char kernel[64];     // uname -r in the guest, NUL-terminated
+  char message[1024];  // why it was ended; one line
 };
 inline constexpr uint32_t kReportMagic = 0x74765250;
 

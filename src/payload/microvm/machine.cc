@@ -202,7 +202,7 @@ class Machine {
   // What serves files can't be saved, and how many devices a namespace brings is not known yet.
   Result<> add_template() {
     if (job_.share || job_.network.kind == Network::Kind::kTap) return {};
-    if (!TRY(wants_template(request_.spec))) return {};
+    if (request_.vm.no_template || !TRY(wants_template(request_.spec))) return {};
     auto found = find_or_make_template({.vm_directory = vm_directory_, .boot = boot_, .job = job_});
     if (!found) {
       no_template_ = "booting without a template: " + found.error().message();

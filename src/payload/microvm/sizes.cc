@@ -98,7 +98,10 @@ Result<uint64_t> plan_memory(const oci::Spec& spec) {
 }  // namespace
 
 Result<Sizes> plan_sizes(const oci::Spec& spec) {
-  return Sizes{.vcpus = TRY(plan_vcpus(spec)), .memory_mib = TRY(plan_memory(spec))};
+  return Sizes {
+    .vcpus = TRY(plan_vcpus(spec))
+    , .memory_mib = TRY(plan_memory(spec))
+  };
 }
 
 }  // namespace trivet::payload::microvm

@@ -19,7 +19,7 @@ TEST(MicrovmJob, ComesBackAsItWasPrinted) {
           .disks = {{.fd = 5, .read_only = true}, {.fd = 6}},
           .network = {.kind = Network::Kind::kPasst, .fd = 9},
           .qemu_uid = 1234,
-          .saved = Template{.memory = 7, .state = 8},
+          .saved = SavedMachine{.memory = 7, .state = 8},
           .machine_id = "0123",
           .sync = 10,
           .listener = 11,

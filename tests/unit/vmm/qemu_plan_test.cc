@@ -9,7 +9,7 @@
 namespace trivet::vmm {
 namespace {
 
-using payload::microvm::Template;
+using payload::microvm::SavedMachine;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
@@ -72,7 +72,7 @@ TEST(QemuPlan, OfAMachineWithEverything) {
 TEST(QemuPlan, OfATemplateAndOfWhatIsRestoredFromIt) {
   Job made = job_with_disks();
   made.mode = Job::Mode::kMakeTemplate;
-  made.saved = Template{.memory = 30, .state = 31};
+  made.saved = SavedMachine{.memory = 30, .state = 31};
   QemuEnds ends = kEnds;
   ends.preload = 16;
   ends.network = {{.kind = NetBackend::Kind::kStream, .fd = 14}};
@@ -102,7 +102,7 @@ TEST(QemuPlan, ATemplateHasTheMachineOfWhatIsRestored) {
       made.acpi = acpi;
       made.vcpus = vcpus;
       made.mode = Job::Mode::kMakeTemplate;
-      made.saved = Template{.memory = 30, .state = 31};
+      made.saved = SavedMachine{.memory = 30, .state = 31};
       Job restored = made;
       restored.mode = Job::Mode::kRun;
       restored.create.hostname = "other";
@@ -122,7 +122,7 @@ TEST(QemuPlan, WithoutAcpiTheKernelFindsDevicesByItsCommandLine) {
 
 TEST(QemuPlan, NumbersAreUnique) {
   Job made = job_with_disks();
-  made.saved = Template{.memory = 30, .state = 31};
+  made.saved = SavedMachine{.memory = 30, .state = 31};
   const QemuPlan plan = plan_qemu(made, kEnds);
   std::set<int> numbers;
   for (const InheritedFd& inherited : plan.inherited) {

@@ -226,7 +226,8 @@ def test_podman_pause_and_unpause(vm):
 def test_podman_cp_before_the_start_and_after_the_end(vm):
     outer = vm.base / "outer"
     outer.write_text("made outside\n")
-    name = vm.out("create", "--network", "none", *KRUN, "box", "sh", "-c", "cat /tmp/outer; echo made inside > /tmp/inner")
+    script = "cat /tmp/outer; echo made inside > /tmp/inner"
+    name = vm.out("create", "--network", "none", *KRUN, "box", "sh", "-c", script)
     vm.run("cp", outer, f"{name}:/tmp/outer")
     assert vm.run("start", "--attach", name, timeout=BOOT).stdout == "made outside\n"
     vm.run("cp", f"{name}:/tmp/inner", vm.base / "inner")
@@ -359,7 +360,8 @@ def test_containerd_runs_in_a_machine(ctr):
 def test_containerd_exec_pause_kill(ctr):
     ctr.run("run", "--detach", *ctr.runtime, *KRUN, ctr.image, "one", "sh", "-c",
             "trap 'exit 9' TERM; while :; do sleep 0.1; done", timeout=BOOT)
-    done = ctr.run("task", "exec", "--exec-id", "e", "one", "sh", "-c", "cat /proc/sys/kernel/osrelease; exit 6", code=6)
+    done = ctr.run("task", "exec", "--exec-id", "e", "one", "sh", "-c", "cat /proc/sys/kernel/osrelease; exit 6",
+                   code=6)
     assert done.stdout.strip() != os.uname().release
     terminal = ctr.terminal("task", "exec", "--tty", "--exec-id", "t", "one", "sh")
     terminal.send("tty; echo $((6*7))\n")

@@ -226,7 +226,8 @@ def test_podman_pause_and_unpause(vm):
 def test_podman_cp_before_the_start_and_after_the_end(vm):
     outer = vm.base / "outer"
     outer.write_text("made outside\n")
-    name = vm.out("create", "--network", "none", *KRUN, "box", "sh", "-c", "cat /tmp/outer; echo made inside > /tmp/inner")
+    script = "cat /tmp/outer; echo made inside > /tmp/inner"
+    name = vm.out("create", "--network", "none", *KRUN, "box", "sh", "-c", script)
     vm.run("cp", outer, f"{name}:/tmp/outer")
     assert vm.run("start", "--attach", name, timeout=BOOT).stdout == "made outside\n"
     vm.run("cp", f"{name}:/tmp/inner", vm.base / "inner")
@@ -234,8 +235,9 @@ def test_podman_cp_before_the_start_and_after_the_end(vm):
 
 
 @pytest.mark.podman
+@pytest.mark.xfail(strict=True, reason="podman joins the mount namespace of the container's process, whose root "
+                   "is the jail and not the container's")
 def test_podman_cp_while_it_runs(vm):
-    """podman joins the mount namespace of the container's process, and expects its files there."""
     name = vm.spawn("sh", "-c", "echo made inside > /tmp/inner; echo up; sleep 1000")
     vm.wait_for_log(name, "up")
     outer = vm.base / "outer"
@@ -281,6 +283,13 @@ def test_podman_sizes_are_those_of_the_machine(vm):
     other = vm.box("sh", "-c", script, options=["--annotation", "krun.cpus=1", "--annotation", "krun.ram_mib=200"])
     total = int(other.lines[1].split()[1])
     assert other.lines[0] == "1" and 120 << 10 < total <= 200 << 10
+
+
+@pytest.mark.podman
+def test_podman_update(vm):
+    name = vm.spawn("sleep", "1000", options=["--memory", "200m"])
+    vm.run("update", "--memory", "100m", name)
+    assert vm.out("exec", name, "cat", "/sys/fs/cgroup/memory.max") == str(100 << 20)
 
 
 @pytest.mark.podman
@@ -351,7 +360,8 @@ def test_containerd_runs_in_a_machine(ctr):
 def test_containerd_exec_pause_kill(ctr):
     ctr.run("run", "--detach", *ctr.runtime, *KRUN, ctr.image, "one", "sh", "-c",
             "trap 'exit 9' TERM; while :; do sleep 0.1; done", timeout=BOOT)
-    done = ctr.run("task", "exec", "--exec-id", "e", "one", "sh", "-c", "cat /proc/sys/kernel/osrelease; exit 6", code=6)
+    done = ctr.run("task", "exec", "--exec-id", "e", "one", "sh", "-c", "cat /proc/sys/kernel/osrelease; exit 6",
+                   code=6)
     assert done.stdout.strip() != os.uname().release
     terminal = ctr.terminal("task", "exec", "--tty", "--exec-id", "t", "one", "sh")
     terminal.send("tty; echo $((6*7))\n")

@@ -8,8 +8,6 @@ import subprocess
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
-
 PAYLOAD_OFFSET = 0x40
 
 

@@ -288,6 +288,19 @@ def microvm_tests(arguments: list[str]) -> Counts:
                          *arguments], TRIVET_TEST_ISOLATION="microvm", TRIVET_TEST_PATIENCE="8")
 
 
+def machine_tests(arguments: list[str]) -> Counts:
+    """What only a microVM has: sizes, templates, its own failures."""
+    return pytest_suite("tests of microVMs", "release",
+                        ["-n", str(CPUS), *map(str, sorted(ROOT.glob("tests/integration/test_vm_*.py"))),
+                         *arguments], TRIVET_TEST_PATIENCE="8")
+
+
+def vmm_tests(arguments: list[str]) -> Counts:
+    """The supervisor alone, in a shell that the tests make."""
+    return pytest_suite("tests of trivet-vmm", "release", ["-n", str(CPUS), "tests/vmm", *arguments],
+                        TRIVET_TEST_PATIENCE="8")
+
+
 def vminit_tests(arguments: list[str]) -> Counts:
     """The guest's init and agent alone, driven by the tests. Each machine keeps a processor busy."""
     return pytest_suite("tests of the guest's init", "release",
@@ -296,7 +309,8 @@ def vminit_tests(arguments: list[str]) -> Counts:
 
 def integration_tests(preset: str, arguments: list[str]) -> Counts:
     return pytest_suite("integration tests", preset,
-                        ["-n", str(TEST_WORKERS), "tests/integration", *arguments])
+                        ["-n", str(TEST_WORKERS), "--ignore-glob=*test_vm_*", "tests/integration",
+                         *arguments])
 
 
 def conformance_tests(arguments: list[str]) -> Counts:
@@ -367,6 +381,8 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     fuzzers = Suite("fuzzers", lambda: fuzz(options.fuzz_seconds))
     microvms = Suite("integration tests in microVMs", lambda: microvm_tests(options.pytest))
     faults = Suite("faults", lambda: fault_tests(options.pytest))
+    vmm = Suite("tests of trivet-vmm", lambda: vmm_tests(options.pytest))
+    machines = Suite("tests of microVMs", lambda: machine_tests(options.pytest))
     vminit = Suite("tests of the guest's init", lambda: vminit_tests(options.pytest))
     guest = Suite("tests in a guest with cgroup v2", guest_tests)
     systemd = Suite("tests in guests with systemd", systemd_tests)
@@ -379,7 +395,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     if options.guest:
         return [[[build_release, guest, systemd]]]
     if options.microvm:
-        return [[[build_release, vminit, microvms]]]
+        return [[[build_release, vminit, vmm, machines, microvms]]]
     if options.callers:
         return [[[build_release, callers]]]
     if options.conformance:
@@ -391,7 +407,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     if options.quick:
         return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]]]
     return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]],
-            [[integration_asan], [fuzzers, tidy]], [[faults]], [[vminit, microvms]], [[guest, systemd]]]
+            [[integration_asan], [fuzzers, tidy]], [[faults]], [[vminit, vmm, machines, microvms]], [[guest, systemd]]]
 
 
 def parse_options() -> argparse.Namespace:

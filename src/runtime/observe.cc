@@ -1,16 +1,29 @@
 #include "runtime/observe.h"
 
 #include <algorithm>
+#include <sys/stat.h>
 
 #include "base/fs.h"
+#include "payload/microvm/machine.h"
+#include "runtime/machine.h"
 #include "runtime/names.h"
 
 namespace trivet::runtime {
 
 namespace {
 
+// What the disk of a microVM occupies on the host.
+std::optional<uint64_t> size_of_disk(const monitor::Record& record) {
+  constexpr uint64_t kBlock = 512;
+  struct stat status{};
+  const std::string disk = record.overlay->upper_directory + "/../" + payload::microvm::kDiskName;
+  if (stat(disk.c_str(), &status) != 0) return std::nullopt;
+  return static_cast<uint64_t>(status.st_blocks) * kBlock;
+}
+
 std::optional<uint64_t> writable_size(const monitor::Record& record) {
   if (!record.overlay) return std::nullopt;
+  if (is_machine(record)) return size_of_disk(record);
   const auto bytes = disk_usage(AT_FDCWD, record.overlay->upper_directory);
   return bytes ? std::optional(*bytes) : std::nullopt;
 }

@@ -91,6 +91,10 @@ Result<ContainerStats> container_stats(const Home& home, const Observed& observe
   }
   const CpuSample sample{.time = std::chrono::system_clock::now(), .usage_ns = stats.cpu_usage_ns};
   stats.cpu_percent = cpu_percent(sample, last, observed.status);
+  // A guest has counted before its program began, and has no more than its processors.
+  if (observed.status.vm) {
+    stats.cpu_percent = std::min(stats.cpu_percent, 100.0 * observed.status.vm->vcpus);
+  }
   last = sample;
   return stats;
 }

@@ -13,6 +13,15 @@ import harness
 # "file::test", or "file::test[parameter]": why. The reason is shown in docs/payloads.md.
 MICROVM: dict[str, str] = {
     "test_run_exec.py::test_it_is_inside": "namespaces and cgroup are the guest's, not the host's",
+    "test_run_files.py::test_copies_with_a_stopped_container":
+        "its disk is a file system that only a guest may read: start it, then copy",
+    "test_run_lifecycle.py::test_top_lists_the_processes_of_the_container_alone":
+        "the pids are the guest's, and options of ps are for the host's processes",
+    "test_run_limits.py::test_memory_sizes":
+        "the guest keeps the limit; around it are the machine's memory and what the monitor needs",
+    "test_run_network.py::test_host_is_the_hosts": "a guest can't have the host's network",
+    "test_run_network.py::test_another_containers": "a network namespace has one user, the machine",
+    "test_run_network.py::test_a_path": "the namespace of the path is the shell's, not the guest's",
 }
 
 EXPECTED = {"native": {}, "microvm": MICROVM}

@@ -10,11 +10,13 @@ import urllib.request
 
 import pytest
 
-from harness import free_port, kill_hard, processes_of, wait_for
+from harness import ISOLATION, free_port, kill_hard, processes_of, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.cgroup, pytest.mark.usefixtures("nothing_left")]
 network = pytest.mark.network
 
+# What connects a container to the host.
+NETWORK_PROGRAM = "passt" if ISOLATION == "microvm" else "pasta"
 HTTPD = ("httpd", "-f", "-p", "8080", "-h", "/www")
 
 
@@ -210,8 +212,8 @@ def test_the_files_are_writable_but_the_hosts_are_not_touched(trivet):
 @network
 def test_pasta_goes_with_the_container(trivet):
     name = trivet.spawn("sleep", "600", network="pasta")
-    assert any("pasta" in line for line in processes_of(trivet.base).values())
+    assert any(NETWORK_PROGRAM in line for line in processes_of(trivet.base).values())
     pid = trivet.inspect(name)["State"]["Pid"]
     kill_hard(pid)
-    wait_for(lambda: not any("pasta" in line for line in processes_of(trivet.base).values()),
+    wait_for(lambda: not any(NETWORK_PROGRAM in line for line in processes_of(trivet.base).values()),
              what="pasta is gone")

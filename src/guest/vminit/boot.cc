@@ -161,6 +161,12 @@ Result<> enable_controllers() {
   return {};
 }
 
+// A machine is small, and what a program asks for at once may be more than there is: as in any
+// container it gets it, and is ended when it uses more than its limit.
+Result<> overcommit_memory() {
+  return write_existing(AT_FDCWD, "/proc/sys/vm/overcommit_memory", "1");
+}
+
 Result<> raise_loopback() {
   const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket) return fail_errno("socket");

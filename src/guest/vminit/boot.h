@@ -24,6 +24,7 @@ Result<> mount_file_systems();
 // Gives the controllers of cgroup v2 to the groups below the root.
 Result<> enable_controllers();
 
+Result<> overcommit_memory();
 Result<> raise_loopback();
 
 }  // namespace trivet::guest

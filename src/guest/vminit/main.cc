@@ -15,6 +15,7 @@ Result<> boot_and_serve() {
   TRY(switch_root());
   TRY(mount_file_systems());
   TRY(enable_controllers());
+  TRY(overcommit_memory());
   TRY(raise_loopback());
   Agent agent(TRY(EventLoop::create()), Port(std::move(port)));
   return std::unexpected(agent.serve());

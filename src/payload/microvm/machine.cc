@@ -174,7 +174,7 @@ class Machine {
       job_.disks.push_back({.fd = builder_->add(std::move(image.fd)), .read_only = true});
       job_.create.lower_device = "vda";
     }
-    const std::string path = request_.bundle + "/scratch.ext4";
+    const std::string path = fmt::format("{}/{}", request_.bundle, kDiskName);
     UniqueFd scratch = exists(path) ? TRY(open_file(path, O_RDWR))
                            : TRY(make_scratch_disk(vm_directory_, TRY(scratch_bytes(request_.spec)),
                                                    path));

@@ -9,6 +9,9 @@ namespace trivet::payload::microvm {
 inline constexpr const char* kDiskAnnotation = "dev.trivet.vm.disk";          // "20g"
 inline constexpr const char* kTemplateAnnotation = "dev.trivet.vm.template";  // on, off
 
+// The writable disk, in the container's directory.
+inline constexpr const char* kDiskName = "scratch.ext4";
+
 // What would keep prepare_machine() from working, without making anything: sizes, what a VM can't
 // have, the accelerator, the kernel, the programs.
 struct MachineCheck {

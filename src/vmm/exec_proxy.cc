@@ -20,6 +20,7 @@ using guest::FrameType;
 
 constexpr uint32_t kSession = guest::kFirstRequestSession;
 constexpr int kExitFailed = 125;
+constexpr int kExitKilled = 137;  // 128 + SIGKILL
 
 int exit_code_of(const Error& error) {
   if (error.code() == ErrorCode::kCommandNotFound) return 127;
@@ -50,7 +51,7 @@ class Proxy {
 
   Result<int> run() {
     TRY(peer_.open({.on_frame = [this](const Frame& frame) { return handle(frame); },
-                    .on_end = [this](const Error& error) { give_up(error); },
+                    .on_end = [this](const Error& error) { machine_ended(error); },
                     .on_drained = nullptr}));
     TRY(relay_.prepare_terminal());
     TRY(confine_self());
@@ -63,6 +64,7 @@ class Proxy {
   Result<> handle(const Frame& frame) {
     switch (frame.type) {
       case FrameType::kDone:
+        runs_ = true;
         return relay_.start();
       case FrameType::kFailed:
         give_up(guest::parse_error(frame.payload));
@@ -77,6 +79,15 @@ class Proxy {
       default:
         return relay_.handle(frame);
     }
+  }
+
+  // As the kernel does with the processes of a container whose init has ended.
+  void machine_ended(const Error& error) {
+    if (!runs_) return give_up(error);
+    if (ended_) return;
+    ended_ = true;
+    exit_code_ = kExitKilled;
+    loop_.stop();
   }
 
   void give_up(const Error& error) {
@@ -94,6 +105,7 @@ class Proxy {
   Signals signals_;
   Connection peer_;
   Relay relay_;
+  bool runs_ = false;  // the program was executed
   bool ended_ = false;
   int exit_code_ = kExitFailed;
 };

@@ -13,6 +13,14 @@ import harness
 # "file::test", or "file::test[parameter]": why. The reason is shown in docs/payloads.md.
 MICROVM: dict[str, str] = {
     "test_run_exec.py::test_it_is_inside": "namespaces and cgroup are the guest's, not the host's",
+    "test_run_isolation.py::test_privileged_is_what_the_host_has":
+        "the devices of the host are not the guest's",
+    "test_run_isolation.py::test_a_namespace_can_be_the_hosts[--pid-pid]":
+        "a guest has processes of its own",
+    "test_run_isolation.py::test_the_pid_namespace_can_be_another_containers":
+        "a guest has processes of its own",
+    "test_run_isolation.py::test_a_device_is_given_on_request":
+        "the devices of the host are not the guest's",
     "test_run_files.py::test_copies_with_a_stopped_container":
         "its disk is a file system that only a guest may read: start it, then copy",
     "test_run_lifecycle.py::test_top_lists_the_processes_of_the_container_alone":

@@ -1,5 +1,7 @@
 #include "payload/microvm/scratch_disk.h"
 
+#include <algorithm>
+#include <array>
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -57,6 +59,27 @@ Result<> make_template(const std::string& vm_dir, uint64_t bytes) {
   return {};
 }
 
+// Between file systems of different kinds, which the kernel does not copy across.
+Result<> copy_bytes(int from, int to, off_t begin, off_t end) {
+  std::array<char, 65536> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  for (off_t at = begin; at < end;) {
+    const auto wanted = std::min<size_t>(buffer.size(), static_cast<size_t>(end - at));
+    const ssize_t count = pread(from, buffer.data(), wanted, at);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail_errno("read the empty disk");
+    if (count == 0) return fail(ErrorCode::kCorrupt, "copy the empty disk: it is cut off");
+    for (ssize_t done = 0; done < count;) {
+      const ssize_t written =
+          pwrite(to, buffer.data() + done, static_cast<size_t>(count - done), at + done);
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return fail_errno("write the empty disk");
+      done += written;
+    }
+    at += count;
+  }
+  return {};
+}
+
 Result<> copy_range(int from, int to, off_t begin, off_t end) {
   off_t in = begin;
   off_t out = begin;
@@ -65,6 +88,7 @@ Result<> copy_range(int from, int to, off_t begin, off_t end) {
     if (count > 0) continue;
     if (count < 0 && errno == EINTR) continue;
     if (count == 0) return fail(ErrorCode::kCorrupt, "copy the empty disk: it is cut off");
+    if (errno == EXDEV) return copy_bytes(from, to, in, end);
     return fail_errno("copy the empty disk");
   }
   return {};

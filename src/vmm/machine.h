@@ -50,7 +50,7 @@ class Machine {
   Result<> watch();
   Result<> watch_child(Child& child, const char* name);
   void child_ended(Child& child, const char* name);
-  void reap_orphans();
+  void reap_orphans() const;
   [[nodiscard]] Error explain_end(std::string_view what);
 
   // machine_boot.cc: from the first instruction to a guest that is awake

@@ -137,7 +137,7 @@ void Machine::child_ended(Child& child, const char* name) {
 
 // Whoever is in this pid namespace and has lost its parent is our child. Our own children are
 // waited for by their descriptors.
-void Machine::reap_orphans() {
+void Machine::reap_orphans() const {
   siginfo_t info{};
   while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
     if (info.si_pid == qemu_.pid || info.si_pid == share_.pid) return;

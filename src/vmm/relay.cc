@@ -49,7 +49,7 @@ Relay::Relay(EventLoop& loop, Connection& peer, Signals& signals, Options option
                                                        credit(FrameType::kStderr, bytes);
                                                      }}} {}
 
-Result<> Relay::prepare_terminal() {
+Result<> Relay::prepare_terminal() const {
   if (!options_.terminal) return {};
   termios attributes{};
   if (tcgetattr(STDIN_FILENO, &attributes) != 0) return fail_errno("tcgetattr");

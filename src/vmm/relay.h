@@ -43,7 +43,7 @@ class Relay {
   ~Relay() { stop(); }
 
   // The terminal's size goes to the guest, and what is typed comes through as it is.
-  Result<> prepare_terminal();
+  Result<> prepare_terminal() const;
   // Input and signals from now on.
   Result<> start();
   void stop();

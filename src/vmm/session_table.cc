@@ -20,7 +20,6 @@ bool is_expected(FrameType begun, FrameType type) {
     case FrameType::kAnswer:
       return begun == FrameType::kRequest;
     case FrameType::kDone:
-      return begun == FrameType::kExec || begun == FrameType::kCopyIn;
     case FrameType::kCredit:
       return begun == FrameType::kExec || begun == FrameType::kCopyIn;
     case FrameType::kStdout:

@@ -117,7 +117,8 @@ void Connection::update_interest() {
 
 void Connection::end(const Error& cause) {
   const auto on_end = handlers_.on_end;
-  const Error copy = cause;
+  // close() may take away what the reference is to.
+  const Error copy = cause;  // NOLINT(performance-unnecessary-copy-initialization)
   close();
   if (on_end) on_end(copy);
 }

@@ -17,7 +17,7 @@ from shell import BINARIES, READY, Shell, container, make_images, memfd  # noqa:
 
 @pytest.fixture(scope="session", autouse=True)
 def _needs():
-    missing = [name for name in ("qemu-system-x86_64", "busybox", "cpio", "lz4", "mke2fs", "unshare")
+    missing = [name for name in ("qemu-system-x86_64", "busybox", "cpio", "mke2fs", "unshare")
                if shutil.which(name) is None]
     if os.geteuid() != 0:
         missing.append("root")

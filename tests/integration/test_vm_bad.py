@@ -199,7 +199,6 @@ def test_a_program_without_rights_can_not_reboot_or_crash_the_guest(vm):
     assert vm.box("sh", "-c", script).stdout.endswith("alive\n")
 
 
-@pytest.mark.parametrize("command", ["reboot -f", "poweroff -f", "halt -f"])
 def test_a_privileged_program_has_all_capabilities_and_the_guests_devices(vm):
     """Of the host's devices there is none, and so none that is refused."""
     text = vm.box("sh", "-c", "grep CapEff /proc/self/status; mount -t tmpfs t /tmp && echo mounted; "
@@ -208,6 +207,7 @@ def test_a_privileged_program_has_all_capabilities_and_the_guests_devices(vm):
     assert int(text.stdout.split()[1], 16) >= (1 << 40) - 1
 
 
+@pytest.mark.parametrize("command", ["reboot -f", "poweroff -f", "halt -f"])
 def test_a_program_that_ends_its_own_namespace_ends_only_its_container(vm, command):
     """reboot(2) in a PID namespace of its own ends that namespace's init by a signal."""
     script = ("sh", "-c", f"{command}; sleep 600")

@@ -80,8 +80,8 @@ def test_a_published_port_answers_until_it_stops_and_after_a_start(vm):
 
 
 @network
-def test_the_first_connection_is_answered(vm):
-    """A guest that has said nothing yet is not known to passt."""
+def test_a_server_that_speaks_first_is_heard(vm):
+    """As those of ssh and smtp do; the client sends nothing."""
     port = free_port()
     script = "echo one | nc -l -p 8080"
     name = vm.spawn("sh", "-c", script, network="pasta", options=["-p", f"127.0.0.1:{port}:8080"])

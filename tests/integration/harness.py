@@ -82,7 +82,10 @@ def take_sanitizer_reports() -> str:
         return ""
     texts = []
     for path in sorted(pathlib.Path(_sanitizer_reports.name).iterdir()):
-        texts.append(path.read_text(errors="replace"))
+        text = path.read_text(errors="replace")
+        # What is no finding: that a process without a stack limit is hard to look at.
+        if any(mark in text for mark in ("ERROR:", "SUMMARY:", "runtime error")):
+            texts.append(text)
         path.unlink()
     return "\n".join(texts)
 

@@ -21,6 +21,8 @@ MICROVM: dict[str, str] = {
         "a guest has processes of its own",
     "test_run_isolation.py::test_a_device_is_given_on_request":
         "the devices of the host are not the guest's",
+    "test_run_errors.py::test_a_full_disk_inside_does_not_hurt_the_monitor":
+        "a full disk of the host stops the machine, which is then ended with words",
     "test_run_files.py::test_copies_with_a_stopped_container":
         "its disk is a file system that only a guest may read: start it, then copy",
     "test_run_lifecycle.py::test_top_lists_the_processes_of_the_container_alone":

@@ -126,7 +126,8 @@ def test_stats_measure_against_the_limits(trivet):
     assert row["Name"] == "busy"
     assert row["MemoryLimit"] == 64 << 20 and 0 < row["MemoryBytes"] < 64 << 20
     assert row["PIDsLimit"] == 50 and row["PIDs"] == 1
-    assert row["CPUNanoseconds"] > 0 and 0 < row["CPUPercent"] < 100
+    # A guest's clock goes on while its processor is throttled: all of it may count as used.
+    assert row["CPUNanoseconds"] > 0 and 0 < row["CPUPercent"] <= 100
     table = trivet.out("stats", "--no-stream")
     assert "busy" in table and "64" in table
 

@@ -7,8 +7,11 @@ import os
 import pathlib
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 
+# A file that has just been written is not recognised by its identity, but read and hashed at each start.
+SETTLED_SECONDS = 2.5
 SETUP = pathlib.Path(__file__).resolve().parent.parent / "scripts" / "setup-wasmtime-cli"
 
 HELLO = r"""
@@ -69,6 +72,7 @@ class Modules:
         module = self.folder / f"{name}.wasm"
         subprocess.run(["clang-19", "--target=wasm32-wasi", "-O2", "-o", module,
                         self.folder / f"{name}.c"], check=True)
+        time.sleep(SETTLED_SECONDS)
         return module
 
     def large(self) -> pathlib.Path:
@@ -94,6 +98,7 @@ class Modules:
         (bundle / "rootfs" / module.name).write_bytes(module.read_bytes())
         config = make_config(bundle / "rootfs", [f"/{module.name}"], False)
         (bundle / "config.json").write_text(json.dumps(config))
+        time.sleep(SETTLED_SECONDS)
         env = {**os.environ, "TRIVET_DATA_DIR": str(self.folder / "data")}
         state = self.folder / "state"
         return lambda: self.workspace.measure(
@@ -110,8 +115,13 @@ def hello(workspace, program: str, make_config: Callable):
 def hello_image(workspace, trivet):
     modules = Modules(workspace)
     module = modules.from_c("hello", HELLO)
-    return (lambda: workspace.measure([trivet.program, "run", "--rm", "--network", "none", module],
-                                      trivet.env),
+
+    def run():
+        return workspace.measure([trivet.program, "run", "--rm", "--network", "none", module], trivet.env)
+
+    run()  # makes an image of the module
+    time.sleep(SETTLED_SECONDS)
+    return (run,
             modules.wasmtime_run(modules.precompiled(module)))
 
 

@@ -64,10 +64,6 @@ Result<> check_path(const std::string& path) {
 
 }  // namespace
 
-bool is_machine(const monitor::Record& record) {
-  return record.isolation == payload::isolation_name(payload::Isolation::kMicrovm);
-}
-
 Result<> read_machine_stats(const Observed& observed, ContainerStats& stats) {
   Control control = TRY(connect(observed));
   const guest::Stats now = TRY(control.stats());

@@ -127,6 +127,7 @@ class Machine {
     job_.kvm = acceleration.accelerator == Accelerator::kKvm;
     job_.tsc_khz = acceleration.tsc_khz;
     boot_ = TRY(find_guest(vm_directory_, find_companion("trivet-vminit")));
+    job_.boot_timeout_ms = job_.kvm ? kBootTimeoutMs : kEmulatedBootTimeoutMs;
     job_.acpi = boot_.acpi;
     job_.vcpus = sizes_.vcpus;
     job_.memory_mib = sizes_.memory_mib;

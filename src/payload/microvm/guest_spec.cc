@@ -19,6 +19,10 @@ bool is_bind(const oci::Mount& mount) {
          std::ranges::find(mount.options, "rbind") != mount.options.end();
 }
 
+std::string absolute(const std::string& bundle, const std::string& path) {
+  return path.starts_with('/') ? path : bundle + "/" + path;
+}
+
 std::unexpected<Error> refuse(std::string what) {
   return std::unexpected(
       Error(ErrorCode::kUnsupported, std::move(what))
@@ -133,8 +137,7 @@ class MountPlanner {
 
   Result<> add(oci::Mount& mount) {
     if (!is_bind(mount)) return {};
-    const std::string source =
-        mount.source.starts_with('/') ? mount.source : inputs_.bundle + "/" + mount.source;
+    const std::string source = absolute(inputs_.bundle, mount.source);
     struct stat status{};
     // What isn't there is the engine's to complain of, on the host.
     const bool found = stat(source.c_str(), &status) == 0;
@@ -177,13 +180,56 @@ class MountPlanner {
 
 void plan_root(const oci::Spec& spec, const GuestInputs& inputs, GuestPlan& plan) {
   if (!inputs.root_is_shared) return;
-  const std::string& path = spec.root->path;
   plan.shares.push_back({.destination = "/share/root",
                          .type = "bind",
-                         .source = path.starts_with('/') ? path : inputs.bundle + "/" + path,
+                         .source = absolute(inputs.bundle, spec.root->path),
                          .options = {"rbind", "rprivate", spec.root->readonly ? "ro" : "rw"}});
   plan.guest.root->path = fmt::format("{}/root", guest::kShareDirectory);
 }
+
+// What is on the host, where it is in the container. Where only the guest has something there is an
+// empty place that can't be written, lest anything be lost there.
+class ViewPlanner {
+ public:
+  explicit ViewPlanner(const GuestInputs& inputs) : inputs_(inputs) {}
+
+  std::vector<oci::Mount> run(const oci::Spec& spec, const std::vector<oci::Mount>& mounts) && {
+    bind({.destination = "/",
+          .type = "bind",
+          .source = spec.root->path,
+          .options = {"rbind", "rprivate"}});
+    for (const oci::Mount& mount : mounts) add(mount);
+    if (spec.root->readonly) closed_.emplace_back("/");
+    // Now that the mount points are made.
+    for (const std::string& place : closed_) {
+      view_.push_back({.destination = place, .options = {"remount", "ro"}});
+    }
+    return std::move(view_);
+  }
+
+ private:
+  void bind(oci::Mount mount) {
+    mount.source = absolute(inputs_.bundle, mount.source);
+    view_.push_back(std::move(mount));
+  }
+
+  void add(const oci::Mount& mount) {
+    if (is_bind(mount)) return bind(mount);
+    if (mount.type == "proc") return view_.push_back(mount);  // of the machine's processes
+    const bool is_inside = std::ranges::any_of(
+        closed_, [&](const std::string& place) { return is_below(mount.destination, place); });
+    if (is_inside) return;
+    closed_.push_back(mount.destination);
+    view_.push_back({.destination = mount.destination,
+                     .type = "tmpfs",
+                     .source = "tmpfs",
+                     .options = {"nosuid", "nodev", "noexec", "mode=755", "size=64k"}});
+  }
+
+  const GuestInputs& inputs_;
+  std::vector<oci::Mount> view_;
+  std::vector<std::string> closed_;
+};
 
 // Hooks of the host run on the host, around the shell.
 void plan_hooks(oci::Spec& guest) {
@@ -196,6 +242,7 @@ Result<GuestPlan> plan_guest(const oci::Spec& spec, const GuestInputs& inputs) {
   GuestPlan plan{.guest = spec};
   TRY(check_linux(spec, plan.warnings));
   plan_root(spec, inputs, plan);
+  if (inputs.root_is_shared) plan.view = ViewPlanner(inputs).run(spec, plan.guest.mounts);
   MountPlanner mounts(inputs, plan);
   for (oci::Mount& mount : plan.guest.mounts) TRY(mounts.add(mount));
   plan_namespaces(*plan.guest.linux_config);

@@ -242,6 +242,7 @@ class Machine {
       .program = TRY(std::move(*builder_).finish(print_job(job_)))
       , .own_root = true
     };
+    prepared.program.shown = guest_.view;
     prepared.spec.annotations[kIsolationAnnotation] = isolation_name(Isolation::kMicrovm);
     prepared.machine = MachineFacts{
         .kernel = boot_.kernel_release,

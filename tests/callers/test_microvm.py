@@ -260,7 +260,7 @@ def test_podman_cp_finds_volumes_and_loses_nothing(vm):
     vm.run("cp", outer, f"{name}:/link/one")
     assert (folder / "one").read_text() == "made outside\n"
     assert vm.out("exec", name, "cat", "/v/one") == "made outside"
-    for place in ("/scratch", "/dev"):
+    for place in ("/scratch", "/dev", "/dev/shm"):
         assert vm.run("cp", outer, f"{name}:{place}/two", check=False).returncode != 0
     # Who looks for processes joins it too.
     assert "trivet-vmm" in vm.out("top", name, "comm")
@@ -275,6 +275,13 @@ def test_podman_cp_does_not_write_to_a_read_only_root(vm):
     vm.run("exec", name, "test", "-e", "/etc/planted", code=1)
     vm.run("cp", f"{name}:/etc/passwd", vm.base / "passwd")
     assert "root:" in (vm.base / "passwd").read_text()
+
+
+@pytest.mark.podman
+def test_podman_s_shared_memory_is_the_guest_s(vm):
+    script = "grep ' /dev/shm ' /proc/mounts; df -k /dev/shm | tail -1"
+    done = vm.box("sh", "-c", script, options=["--shm-size", "3m"])
+    assert done.lines[0].split()[2] == "tmpfs" and done.lines[1].split()[1] == "3072"
 
 
 @pytest.mark.podman

@@ -4,9 +4,11 @@
 #include <array>
 #include <string_view>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "base/paths.h"
 #include "guest/messages.h"
+#include <linux/magic.h>
 
 namespace trivet::payload::microvm {
 
@@ -49,6 +51,38 @@ Result<> check_namespaces(const oci::Linux& config, std::vector<std::string>& wa
                               oci::namespace_name(entry.type), entry.path));
   }
   return {};
+}
+
+// Engines mount a tmpfs for /dev/shm on the host and bind it. Shared memory belongs to the IPC
+// namespace, which is the guest's own, and over virtiofs it would be neither fast nor, with a
+// mapping on both sides, shared. Nothing for what the container has in common with others: a joined
+// namespace's, the host's, and whatever is no file system of its own.
+std::optional<uint64_t> find_shm_size(const oci::Linux& config, const oci::Mount& mount,
+                                      const std::string& source) {
+  const oci::Namespace* ipc = config.find_namespace(NamespaceType::kIpc);
+  if (ipc == nullptr || !ipc->path.empty() || !is_bind(mount)) return std::nullopt;
+  if (mount.destination != "/dev/shm" || !source.ends_with("/shm")) return std::nullopt;
+  struct statfs file_system{};
+  struct stat status{};
+  struct stat above{};
+  const std::string parent = source.substr(0, source.rfind('/') + 1);
+  if (statfs(source.c_str(), &file_system) != 0 || file_system.f_type != TMPFS_MAGIC ||
+      stat(source.c_str(), &status) != 0 || stat(parent.c_str(), &above) != 0 ||
+      status.st_dev == above.st_dev) {
+    return std::nullopt;
+  }
+  return file_system.f_blocks * static_cast<uint64_t>(file_system.f_bsize);
+}
+
+void plan_shm(const std::string& bundle, oci::Spec& spec) {
+  for (oci::Mount& mount : spec.mounts) {
+    const auto size = find_shm_size(*spec.linux_config, mount, absolute(bundle, mount.source));
+    if (!size) continue;
+    mount = {.destination = mount.destination,
+             .type = "tmpfs",
+             .source = "shm",
+             .options = {"nosuid", "noexec", "nodev", "mode=1777", fmt::format("size={}", *size)}};
+  }
 }
 
 // Nodes that every kernel has, so that the guest's means the same.
@@ -242,6 +276,7 @@ Result<GuestPlan> plan_guest(const oci::Spec& spec, const GuestInputs& inputs) {
   GuestPlan plan{.guest = spec};
   TRY(check_linux(spec, plan.warnings));
   plan_root(spec, inputs, plan);
+  plan_shm(inputs.bundle, plan.guest);
   if (inputs.root_is_shared) plan.view = ViewPlanner(inputs).run(spec, plan.guest.mounts);
   MountPlanner mounts(inputs, plan);
   for (oci::Mount& mount : plan.guest.mounts) TRY(mounts.add(mount));

@@ -1,4 +1,8 @@
 // How a container's configuration is divided between a microVM's guest and its shell.
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -15,6 +19,14 @@ oci::Spec example() {
   oci::Spec spec = oci::default_spec(oci::SpecKind::kRoot);
   spec.root = oci::Root{.path = "rootfs", .readonly = false};
   return spec;
+}
+
+const oci::Mount* find_mount(const oci::Spec& spec, const std::string& destination) {
+  const oci::Mount* found = nullptr;
+  for (const oci::Mount& mount : spec.mounts) {
+    if (mount.destination == destination) found = &mount;
+  }
+  return found;
 }
 
 std::vector<std::string> lines(const std::vector<oci::Mount>& mounts) {
@@ -50,6 +62,63 @@ TEST(MicrovmSpec, ThereIsNothingToSeeOfABlockDevice) {
   const auto plan = plan_guest(example(), {.bundle = "/b"});
   ASSERT_TRUE(plan);
   EXPECT_TRUE(plan->view.empty());
+}
+
+// ---- shared memory
+
+class SharedMemory : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr)) {
+      GTEST_SKIP() << "needs root, to mount";
+    }
+    ASSERT_EQ(mkdir(directory_.c_str(), 0700), 0);
+    ASSERT_EQ(mount("shm", directory_.c_str(), "tmpfs", 0, "size=1m"), 0);
+    spec_.mounts = {{.destination = "/dev/shm",
+                     .type = "bind",
+                     .source = directory_,
+                     .options = {"bind", "rprivate"}}};
+  }
+  void TearDown() override { umount(directory_.c_str()); }
+
+  // The type of /dev/shm in the guest.
+  std::string type() {
+    const auto plan = plan_guest(spec_, {});
+    if (!plan) return plan.error().message();
+    const oci::Mount* found = find_mount(plan->guest, "/dev/shm");
+    EXPECT_EQ(plan->shares.size(), found->type == "bind" ? 1U : 0U);
+    options_ = found->options;
+    return found->type;
+  }
+
+  Scratch scratch_;
+  std::string directory_ = scratch_ / "shm";
+  oci::Spec spec_ = example();
+  std::vector<std::string> options_;
+};
+
+TEST_F(SharedMemory, OfAnEngineIsTheGuestsOfTheSameSize) {
+  EXPECT_EQ(type(), "tmpfs");
+  EXPECT_THAT(options_, testing::Contains("size=1048576"));
+}
+
+TEST_F(SharedMemory, OfAJoinedNamespaceStaysShared) {
+  for (oci::Namespace& entry : spec_.linux_config->namespaces) {
+    if (entry.type == oci::NamespaceType::kIpc) entry.path = "/proc/1/ns/ipc";
+  }
+  EXPECT_EQ(type(), "bind");
+}
+
+TEST_F(SharedMemory, OfTheHostStaysShared) {
+  std::erase_if(spec_.linux_config->namespaces,
+                [](const auto& entry) { return entry.type == oci::NamespaceType::kIpc; });
+  EXPECT_EQ(type(), "bind");
+}
+
+TEST_F(SharedMemory, IsNotJustAnyDirectory) {
+  ASSERT_EQ(mkdir((directory_ + "/shm").c_str(), 0700), 0);
+  spec_.mounts.front().source = directory_ + "/shm";
+  EXPECT_EQ(type(), "bind");
 }
 
 }  // namespace

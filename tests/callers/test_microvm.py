@@ -285,6 +285,16 @@ def test_podman_s_shared_memory_is_the_guest_s(vm):
 
 
 @pytest.mark.podman
+def test_podman_s_privileged_have_the_guest_s_devices(vm):
+    script = ("grep -h -e CapEff: -e Seccomp: /proc/self/status; mount -t tmpfs t /tmp && echo mounted; "
+              "ls /dev | grep vport; ls /dev")
+    done = vm.box("sh", "-c", script, options=["--privileged"])
+    assert int(done.lines[0].split()[1], 16) >= (1 << 40) - 1 and done.lines[1].split()[1] == "0"
+    assert done.lines[2] == "mounted" and done.lines[3].startswith("vport")
+    assert "kvm" not in done.lines
+
+
+@pytest.mark.podman
 def test_podman_volumes(vm):
     folder = vm.base / "vm-volume"
     folder.mkdir(exist_ok=True)

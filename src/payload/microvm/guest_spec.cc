@@ -8,6 +8,7 @@
 
 #include "base/paths.h"
 #include "guest/messages.h"
+#include "linux/device_nodes.h"
 #include <linux/magic.h>
 
 namespace trivet::payload::microvm {
@@ -93,9 +94,12 @@ bool is_ordinary_device(const oci::Device& device) {
   return device.type == 'p' || std::ranges::find(kOrdinary, device.path) != kOrdinary.end();
 }
 
+// For a privileged container engines list all devices of the host, under their own names. It gets
+// all of the guest's instead; what has another name was asked for.
 Result<> check_devices(const oci::Linux& config) {
+  const bool is_privileged = allows_all_devices(config);
   for (const oci::Device& device : config.devices) {
-    if (is_ordinary_device(device)) continue;
+    if (is_ordinary_device(device) || (is_privileged && is_present(device))) continue;
     return refuse(
         fmt::format("linux.devices: \"{}\": a microVM has no devices of the host", device.path));
   }
@@ -123,6 +127,13 @@ Result<> check_linux(const oci::Spec& spec, std::vector<std::string>& warnings) 
         "has neither");
   }
   return {};
+}
+
+// trivet-vminit adds those of the guest.
+void plan_devices(oci::Linux& guest) {
+  if (!allows_all_devices(guest)) return;
+  std::erase_if(guest.devices,
+                [](const oci::Device& device) { return !is_ordinary_device(device); });
 }
 
 // The namespaces are new ones in the guest, whose network is the machine's.
@@ -281,6 +292,7 @@ Result<GuestPlan> plan_guest(const oci::Spec& spec, const GuestInputs& inputs) {
   MountPlanner mounts(inputs, plan);
   for (oci::Mount& mount : plan.guest.mounts) TRY(mounts.add(mount));
   plan_namespaces(*plan.guest.linux_config);
+  plan_devices(*plan.guest.linux_config);
   plan_resources(*plan.guest.linux_config);
   plan_process(*plan.guest.process);
   plan_hooks(plan.guest);

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "linux/device_nodes.h"
 #include "payload/microvm/guest_spec.h"
 #include "payload/scratch.h"
 
@@ -14,6 +15,7 @@ namespace trivet::payload::microvm {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 oci::Spec example() {
   oci::Spec spec = oci::default_spec(oci::SpecKind::kRoot);
@@ -37,6 +39,44 @@ std::vector<std::string> lines(const std::vector<oci::Mount>& mounts) {
                                  mount.type == "bind" ? " " + mount.source : ""));
   }
   return result;
+}
+
+// ---- devices
+
+oci::Device fuse(const std::string& path) {
+  return {.path = path, .type = 'c', .major = 10, .minor = 229};
+}
+
+oci::Spec with_devices(std::vector<oci::Device> devices, std::vector<oci::DeviceRule> rules) {
+  oci::Spec spec = example();
+  spec.linux_config->devices = std::move(devices);
+  spec.linux_config->resources.emplace().devices = std::move(rules);
+  return spec;
+}
+
+TEST(MicrovmSpec, ADeviceThatWasAskedForIsRefused) {
+  const auto plan = plan_guest(with_devices({fuse("/dev/fuse")}, {oci::DeviceRule{}}), {});
+  ASSERT_FALSE(plan);
+  EXPECT_THAT(plan.error().message(), HasSubstr("/dev/fuse"));
+}
+
+TEST(MicrovmSpec, ThePrivilegedGetTheGuestsDevicesForTheHosts) {
+  auto devices = find_devices("/dev");
+  ASSERT_TRUE(devices);
+  if (devices->empty()) GTEST_SKIP() << "this host has the usual devices only";
+  devices->push_back({.path = "/dev/null", .type = 'c', .major = 1, .minor = 3});
+  const auto plan = plan_guest(with_devices(*devices, {{.allow = true}}), {});
+  ASSERT_TRUE(plan) << plan.error().message();
+  ASSERT_EQ(plan->guest.linux_config->devices.size(), 1U);
+  EXPECT_EQ(plan->guest.linux_config->devices.front().path, "/dev/null");
+  EXPECT_TRUE(allows_all_devices(*plan->guest.linux_config));
+  EXPECT_FALSE(plan_guest(with_devices(*devices, {oci::DeviceRule{}}), {}));
+}
+
+TEST(MicrovmSpec, APrivilegedDeviceUnderAnotherNameWasAskedFor) {
+  const auto plan = plan_guest(with_devices({fuse("/dev/other")}, {{.allow = true}}), {});
+  ASSERT_FALSE(plan);
+  EXPECT_THAT(plan.error().message(), HasSubstr("/dev/other"));
 }
 
 // ---- what is seen from outside

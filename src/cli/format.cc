@@ -34,19 +34,6 @@ bool needs_quotes(std::string_view word) {
 
 }  // namespace
 
-std::string printable(std::string_view text) {
-  std::string safe;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7F) {
-      safe += c == '\n' ? " " : fmt::format("\\x{:02x}", byte);
-    } else {
-      safe += c;
-    }
-  }
-  return safe;
-}
-
 std::string dump_pretty(const Object& value) {
   return value.dump(2, ' ', false, Object::error_handler_t::replace) + '\n';
 }

@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/printable.h"
 #include "base/result.h"
 #include "cli/command.h"
 
@@ -15,9 +16,6 @@ namespace trivet::cli {
 
 // Members stay in the order they were added.
 using Object = nlohmann::ordered_json;
-
-// Control characters, which could move a terminal's cursor, as \xNN. UTF-8 stays.
-std::string printable(std::string_view text);
 
 // Pretty JSON with a line end. Bytes that are not UTF-8 become U+FFFD.
 std::string dump_pretty(const Object& value);

@@ -68,6 +68,11 @@ struct Program {
     int listener = -1;
   };
   std::optional<Conversation> conversation = std::nullopt;
+
+  // For a program whose root is not the container's: what those see who join its mount namespace
+  // from outside and look for the container's files, as podman cp does. The first mount is a bind,
+  // on "/"; the others are in it. The program has its own "/", but reaches it too, by "/..".
+  std::vector<oci::Mount> shown = {};
 };
 
 struct CreateOptions {

@@ -187,7 +187,8 @@ Result<> Creation::make_plans() {
                     .overlay_mount_point = directory_ + "/rootfs",
                     .no_pivot = options_.no_pivot,
                     .cgroup = cgroup_ ? &cgroup_->paths() : nullptr,
-                    .in_user_namespace = in_user_namespace()};
+                    .in_user_namespace = in_user_namespace(),
+                    .program = options_.program};
   if (options_.overlay) {
     TRY(allow_again(*options_.overlay));
     if (mkdir(inputs.overlay_mount_point.c_str(), 0700) != 0) {
@@ -225,15 +226,19 @@ Result<> Creation::make_plans() {
 // can reach what its caller can.
 Result<> Creation::open_mount_sources(std::vector<int>& inherit) {
   const bool reaches_less = namespaces_.user && geteuid() == 0;
-  for (MountPlan& mount : root_.mounts) {
-    const bool is_bind = mount.kind == stage::MountKind::kBind;
-    if (!mount.id_map && !(reaches_less && is_bind)) continue;
-    auto source = open_mount_source(mount);
-    if (!source && source.error().errnum() == ENOENT && mount.options.optional) continue;
+  std::vector<MountPlan*> mounts;
+  for (auto* list : {&root_.mounts, &root_.shown}) {
+    for (MountPlan& mount : *list) mounts.push_back(&mount);
+  }
+  for (MountPlan* mount : mounts) {
+    const bool is_bind = mount->kind == stage::MountKind::kBind;
+    if (!mount->id_map && !(reaches_less && is_bind)) continue;
+    auto source = open_mount_source(*mount);
+    if (!source && source.error().errnum() == ENOENT && mount->options.optional) continue;
     mount_sources_.push_back(
-        TRY_IN(std::move(source), "mount \"{}\" on \"{}\"", mount.source, mount.target));
-    mount.source_fd = mount_sources_.back().get();
-    inherit.push_back(mount.source_fd);
+        TRY_IN(std::move(source), "mount \"{}\" on \"{}\"", mount->source, mount->target));
+    mount->source_fd = mount_sources_.back().get();
+    inherit.push_back(mount->source_fd);
   }
   return {};
 }

@@ -97,6 +97,12 @@ stage::MountOp encode_mount(BlobWriter& blob, const MountPlan& mount) {
           .padding = 0};
 }
 
+stage::Span<stage::MountOp> encode_mounts(BlobWriter& blob, const std::vector<MountPlan>& mounts) {
+  std::vector<stage::MountOp> ops;
+  for (const MountPlan& mount : mounts) ops.push_back(encode_mount(blob, mount));
+  return blob.array(ops);
+}
+
 void encode_root(BlobWriter& blob, const RootPlan& root, stage::Plan& plan) {
   plan.flags |= stage::kSetRoot;
   if (root.readonly) plan.flags |= stage::kReadonlyRoot;
@@ -105,9 +111,8 @@ void encode_root(BlobWriter& blob, const RootPlan& root, stage::Plan& plan) {
   plan.root = encode_mount(blob, root.root);
   plan.root_propagation = root.propagation;
   plan.final_root_propagation = root.final_propagation;
-  std::vector<stage::MountOp> mounts;
-  for (const MountPlan& mount : root.mounts) mounts.push_back(encode_mount(blob, mount));
-  plan.mounts = blob.array(mounts);
+  plan.mounts = encode_mounts(blob, root.mounts);
+  plan.shown = encode_mounts(blob, root.shown);
   std::vector<stage::DeviceOp> devices;
   for (const DevicePlan& device : root.devices) {
     devices.push_back({.path = blob.text(device.path),

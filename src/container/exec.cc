@@ -112,7 +112,8 @@ Result<Started> Container::exec(const ExecOptions& options) const {
   launch.fds.joins.push_back({.fd = init.get(), .type = static_cast<uint32_t>(joined_by_stage)});
   launch.inherit = {sync.child.get(), init.get()};
   const oci::Namespace* mounts = spec.linux_config->find_namespace(oci::NamespaceType::kMount);
-  if (mounts == nullptr || !mounts->path.empty()) {  // its root is a chroot's
+  // Its root is a chroot's, or covered: see Program::shown.
+  if (mounts == nullptr || !mounts->path.empty() || record_.own_shell) {
     if (!root_fd) return std::unexpected(root_fd.error());
     launch.fds.root = root_fd->get();
     launch.inherit.push_back(launch.fds.root);

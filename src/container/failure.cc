@@ -50,6 +50,8 @@ std::string_view step_phrase(Step step) {
       return "mask paths";
     case Step::kReadonlyPath:
       return "make paths read-only";
+    case Step::kShow:
+      return "show the root file system";
     case Step::kCwd:
       return "enter the working directory";
     case Step::kFindProgram:
@@ -154,6 +156,9 @@ std::string operation(const stage::Message& message, const StagePlan& plan) {
   switch (message.step) {
     case Step::kMount:
       if (const MountPlan* mount = at(plan.root->mounts, index)) return mount_words(*mount);
+      break;
+    case Step::kShow:
+      if (const MountPlan* mount = at(plan.root->shown, index)) return mount_words(*mount);
       break;
     case Step::kMountRoot:
       return mount_words(plan.root->root);

@@ -63,6 +63,7 @@ struct RootPlan {
   std::vector<SymlinkPlan> symlinks;
   std::vector<std::string> masked_paths;
   std::vector<std::string> readonly_paths;
+  std::vector<MountPlan> shown;  // see Program::shown
 };
 
 struct RlimitPlan {
@@ -150,6 +151,7 @@ struct RootInputs {
   const cgroup::Paths* cgroup = nullptr;  // null: no cgroups
   // The creator is in a user namespace itself, where device nodes can only be bound.
   bool in_user_namespace = false;
+  const Program* program = nullptr;
 };
 Result<RootPlan> plan_root(const oci::Spec& spec, const RootInputs& inputs);
 

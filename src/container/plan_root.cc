@@ -287,6 +287,11 @@ Result<RootPlan> plan_root(const oci::Spec& spec, const RootInputs& inputs) {
   for (const oci::Mount& mount : spec.mounts) {
     TRY(plan_mount(spec, mount, inputs, plan.mounts));
   }
+  if (inputs.program != nullptr) {
+    for (const oci::Mount& mount : inputs.program->shown) {
+      TRY(plan_mount(spec, mount, inputs, plan.shown));
+    }
+  }
   plan_devices(spec, inputs, plan);
   plan.masked_paths = spec.linux_config->masked_paths;
   plan.readonly_paths = spec.linux_config->readonly_paths;

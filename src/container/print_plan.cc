@@ -61,6 +61,7 @@ std::string print_plan(const NamespacePlan& namespaces, const RootPlan& root,
   }
   for (const std::string& path : root.masked_paths) text += fmt::format("mask {}\n", path);
   for (const std::string& path : root.readonly_paths) text += fmt::format("protect {}\n", path);
+  for (const MountPlan& mount : root.shown) text += "show " + print_mount(mount);
   if (root.readonly) text += "readonly root\n";
   text += fmt::format("user {}:{}\ncapabilities {:#x}\n", process.uid, process.gid,
                       process.capabilities.effective);

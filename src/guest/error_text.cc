@@ -1,5 +1,6 @@
 // An Error as the JSON of kFailed, and back.
 #include "base/error_json.h"
+#include "base/printable.h"
 #include "guest/protocol.h"
 #include "oci/field.h"
 #include "oci/json_value.h"
@@ -20,18 +21,6 @@ std::string_view cut(std::string_view text) {
   return text.substr(0, end);
 }
 
-// Nothing that a terminal takes for a command: neither C0 nor, as UTF-8 has them, C1 characters.
-std::string printable(std::string_view text) {
-  std::string out(cut(text));
-  for (size_t i = 0; i < out.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(out[i]);
-    if (byte < 0x20 || byte == 0x7F) out[i] = byte == '\n' || byte == '\t' ? ' ' : '?';
-    const bool leads_c1 = byte == 0xC2 && i + 1 < out.size();
-    if (leads_c1 && static_cast<unsigned char>(out[i + 1]) < 0xA0) out[i] = out[i + 1] = '?';
-  }
-  return out;
-}
-
 Result<Error> read_error(std::string_view payload) {
   oci::JsonDocument document;
   TRY(document.parse(payload, "kFailed", kMaxAnswer));
@@ -44,11 +33,11 @@ Result<Error> read_error(std::string_view payload) {
   TRY(field.read_required("message", message));
   TRY(field.read("hint", hint));
   TRY(field.read("notes", notes));
-  Error error(error_code_from_name(code), printable(message));
-  if (!hint.empty()) error = std::move(error).hint(printable(hint));
+  Error error(error_code_from_name(code), printable(cut(message)));
+  if (!hint.empty()) error = std::move(error).hint(printable(cut(hint)));
   if (notes.size() > kMaxNotes) notes.resize(kMaxNotes);
   for (const std::string& note : notes) {
-    error = std::move(error).note(Error(ErrorCode::kSystem, printable(note)));
+    error = std::move(error).note(Error(ErrorCode::kSystem, printable(cut(note))));
   }
   return error;
 }

@@ -149,7 +149,7 @@ Result<> Monitor::create_container(Life& life) {
                                   .config_json = config,
                                   .start_by = container::CreateOptions::StartBy::kCreator};
   if (record_.init) create.signals_at_start = container::CreateOptions::SignalsAtStart::kBlocked;
-  const bool is_vm = record_.isolation == payload::isolation_name(payload::Isolation::kMicrovm);
+  const bool is_vm = is_machine(record_);
   if (record_.network == net::Mode::kPasta && !is_vm) {
     create.on_namespaces = [&](pid_t pid) -> Result<> {
       pasta.emplace(TRY(net::spawn_pasta(pid, {.ports = record_.ports})));

@@ -5,6 +5,7 @@
 
 #include "base/fs.h"
 #include "base/json.h"
+#include "payload/choose.h"
 
 namespace trivet::monitor {
 
@@ -248,6 +249,10 @@ std::string dump(const Json& json) {
 }
 
 }  // namespace
+
+bool is_machine(const Record& record) {
+  return record.isolation == payload::isolation_name(payload::Isolation::kMicrovm);
+}
 
 const char* restart_kind_name(RestartKind kind) {
   return kRestartKinds.at(static_cast<size_t>(kind));

@@ -70,6 +70,9 @@ struct Record {
   std::string options_json;
 };
 
+// Whether it is a microVM.
+[[nodiscard]] bool is_machine(const Record& record);
+
 enum class Phase { kCreated, kRunning, kPaused, kRestarting, kExited };
 [[nodiscard]] const char* phase_name(Phase phase);
 

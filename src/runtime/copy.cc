@@ -88,7 +88,7 @@ Result<Entrance> open_entrance(const Home&, const Observed& observed, const std:
 
 Result<> copy_out(const Home& home, const Observed& observed, const std::string& path,
                   const std::string& host_path) {
-  if (is_machine(observed.record)) return copy_out_of_machine(observed, path, host_path);
+  if (monitor::is_machine(observed.record)) return copy_out_of_machine(observed, path, host_path);
   const Side from = TRY(container_side(home, observed, path));
   if (host_path == "-") {
     const copy::Found source = TRY(copy::find_source(from));
@@ -100,7 +100,7 @@ Result<> copy_out(const Home& home, const Observed& observed, const std::string&
 
 Result<> copy_in(const Home& home, const Observed& observed, const std::string& host_path,
                  const std::string& path) {
-  if (is_machine(observed.record)) return copy_into_machine(observed, host_path, path);
+  if (monitor::is_machine(observed.record)) return copy_into_machine(observed, host_path, path);
   const Side to = TRY(container_side(home, observed, path));
   if (host_path == "-") {
     const UniqueFd directory = TRY_IN(to.open(to.path, O_RDONLY | O_DIRECTORY), "\"{}\"", to.label);

@@ -10,7 +10,6 @@
 #include "payload/microvm/machine.h"
 #include "runtime/facts.h"
 #include "runtime/isolation.h"
-#include "runtime/machine.h"
 #include "runtime/names.h"
 #include "runtime/volumes.h"
 
@@ -62,7 +61,7 @@ Result<> make_writable_layer(int directory, const std::vector<std::string>& laye
 }
 
 std::string address_of(const monitor::Record& record) {
-  return is_machine(record) ? net::kVmAddress : net::pasta_address();
+  return monitor::is_machine(record) ? net::kVmAddress : net::pasta_address();
 }
 
 Result<> make_network_files(int directory, const Plan& plan) {

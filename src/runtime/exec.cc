@@ -11,7 +11,6 @@
 #include "linux/capabilities.h"
 #include "monitor/attach_client.h"
 #include "payload/prepare.h"
-#include "runtime/machine.h"
 #include "runtime/plan.h"
 
 namespace trivet::runtime {
@@ -130,7 +129,7 @@ Result<AttachResult> exec_in_container(const Home& home, const Observed& observe
   container::ExecOptions request;
   request.seccomp_cache = home.directories.data + "/seccomp";
   // Who a user is, only the guest of a microVM knows.
-  const bool is_vm = is_machine(observed.record);
+  const bool is_vm = monitor::is_machine(observed.record);
   ExecOptions planned = options;
   if (is_vm) planned.user.clear();
   request.process = TRY(

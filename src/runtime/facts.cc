@@ -5,13 +5,13 @@
 #include <cstdlib>
 #include <limits.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/paths.h"
 #include "image/registry.h"
 #include "image/wasm_layer.h"
+#include "linux/device_nodes.h"
 #include "oci/wasm_module.h"
 #include "runtime/images.h"
 #include "runtime/names.h"
@@ -46,36 +46,6 @@ std::vector<std::string> thermal_directories() {
     found.push_back(std::move(path));
   }
   return found;
-}
-
-std::optional<oci::Device> device_of(const std::string& path, const struct stat& status) {
-  if (!S_ISCHR(status.st_mode) && !S_ISBLK(status.st_mode)) return std::nullopt;
-  return oci::Device{.path = path,
-                     .type = S_ISCHR(status.st_mode) ? 'c' : 'b',
-                     .major = major(status.st_rdev),
-                     .minor = minor(status.st_rdev),
-                     .file_mode = status.st_mode & 07777U,
-                     .uid = status.st_uid,
-                     .gid = status.st_gid};
-}
-
-bool is_own_device(const std::string& path) {
-  static constexpr std::array kOwn = {"/dev/pts",  "/dev/shm",    "/dev/mqueue", "/dev/console",
-                                      "/dev/fd",   "/dev/ptmx",   "/dev/stdin",  "/dev/stdout",
-                                      "/dev/null", "/dev/stderr", "/dev/zero",   "/dev/full",
-                                      "/dev/tty",  "/dev/random", "/dev/urandom"};
-  return std::ranges::find(kOwn, path) != kOwn.end();
-}
-
-Result<> collect_devices(const std::string& directory, std::vector<oci::Device>& found) {
-  for (const std::string& name : TRY(list_dir(AT_FDCWD, directory))) {
-    const std::string path = fmt::format("{}/{}", directory, name);
-    struct stat status{};
-    if (is_own_device(path) || lstat(path.c_str(), &status) != 0) continue;
-    if (S_ISDIR(status.st_mode)) TRY(collect_devices(path, found));
-    if (auto device = device_of(path, status)) found.push_back(std::move(*device));
-  }
-  return {};
 }
 
 bool is_directory(const std::string& path) {
@@ -129,20 +99,6 @@ HostFacts make_host_facts() {
   facts.devices_at = find_devices;
   facts.make_volume_name = [] { return random_hex(32); };
   return facts;
-}
-
-Result<std::vector<oci::Device>> find_devices(const std::string& path) {
-  struct stat status{};
-  if (stat(path.c_str(), &status) != 0) return fail_errno("stat \"{}\"", path);
-  std::vector<oci::Device> found;
-  if (S_ISDIR(status.st_mode)) {
-    TRY(collect_devices(path, found));
-  } else if (auto device = device_of(path, status)) {
-    found.push_back(std::move(*device));
-  } else {
-    return fail(ErrorCode::kInvalidArgument, "\"{}\" is not a device", path);
-  }
-  return found;
 }
 
 namespace {

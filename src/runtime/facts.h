@@ -12,11 +12,6 @@ namespace trivet::runtime {
 // This host, with lookups that go to it when a plan asks.
 [[nodiscard]] HostFacts make_host_facts();
 
-// Device nodes below (or at) a host path, with their numbers and modes. /dev/pts, /dev/shm,
-// /dev/mqueue, /dev/console, /dev/fd and the like, which every container has of its own, are left
-// out of directories.
-Result<std::vector<oci::Device>> find_devices(const std::string& path);
-
 // The image of `options`, pulled when the pull policy says so.
 Result<image::Image> resolve_image(const Home& home, const RunOptions& options);
 Result<RootFacts> image_root(const Home& home, const image::Image& image,

@@ -61,6 +61,14 @@ Result<> check_microvm(const RunOptions& options, const Plan& plan) {
         Error(ErrorCode::kUnsupported, "a microVM can't share another container's network yet")
             .hint("use --network pasta, none or ns:PATH"));
   }
+  // Beside all devices of the guest it would go unnoticed.
+  if (options.privileged && !options.devices.empty()) {
+    return std::unexpected(Error(ErrorCode::kUnsupported,
+                                 fmt::format("--device {}: a microVM has no devices of the host",
+                                             options.devices.front()))
+                               .hint("--privileged gives all devices of the guest; "
+                                     "--isolation native can give the host's"));
+  }
   return {};
 }
 

@@ -1,15 +1,13 @@
 #include "runtime/machine.h"
 
 #include <algorithm>
-#include <array>
-#include <sys/sysinfo.h>
+#include <csignal>
 #include <thread>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/process.h"
 #include "copy/stream.h"
-#include "payload/choose.h"
 #include "payload/microvm/control.h"
 #include "runtime/copy.h"
 
@@ -18,6 +16,20 @@ namespace trivet::runtime {
 namespace {
 
 using payload::microvm::Control;
+
+// A file system that a guest has written is for a kernel of its own: on the host it would be read
+// by the one that everything depends on.
+Result<> require_files(const Observed& observed) {
+  if (observed.init_alive) return {};
+  return std::unexpected(
+      Error(ErrorCode::kWrongState,
+            fmt::format(
+                "container \"{}\" is not running, and only its virtual machine reads the disk "
+                "with its files",
+                observed.record.name))
+          .hint(fmt::format("start it: trivet start {}; or keep such files in a volume",
+                            observed.record.name)));
+}
 
 Result<Control> connect(const Observed& observed) {
   TRY(require_running(observed));
@@ -31,23 +43,16 @@ Result<Control> connect(const Observed& observed) {
   return Control::connect(observed.status.init);
 }
 
-// The conversation with the guest is pushed from one thread and pulled by another, or the other
-// way round.
-class Passage {
- public:
-  static Result<Passage> open() { return Passage(TRY(make_pipe())); }
+// The conversation with the guest is pushed by one thread into a pipe and pulled by another. Who
+// pushes learns by EPIPE that the other has given up, not by a signal that ends the process.
+void block_sigpipe() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGPIPE);
+  (void)pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
 
-  [[nodiscard]] int read_end() const { return pipe_.read_end.get(); }
-  [[nodiscard]] int write_end() const { return pipe_.write_end.get(); }
-  void close_read_end() { pipe_.read_end.reset(); }
-  void close_write_end() { pipe_.write_end.reset(); }
-
- private:
-  explicit Passage(Pipe pipe) : pipe_(std::move(pipe)) {}
-  Pipe pipe_;
-};
-
-// Both have failed: the one that did not only find the passage closed has the cause.
+// Both have failed: the one that did not only find the pipe closed has the cause.
 Result<> cause_of(Result<> here, Result<> there) {
   if (here || (!there && here.error().errnum() == EPIPE)) return there;
   return here;
@@ -63,10 +68,6 @@ Result<> check_path(const std::string& path) {
 }
 
 }  // namespace
-
-bool is_machine(const monitor::Record& record) {
-  return record.isolation == payload::isolation_name(payload::Isolation::kMicrovm);
-}
 
 Result<> read_machine_stats(const Observed& observed, ContainerStats& stats) {
   Control control = TRY(connect(observed));
@@ -102,20 +103,22 @@ Result<std::vector<std::vector<std::string>>> machine_top(const Observed& observ
 Result<> copy_out_of_machine(const Observed& observed, const std::string& path,
                              const std::string& host_path) {
   TRY(check_path(path));
+  TRY(require_files(observed));
   Control control = TRY(connect(observed));
   const guest::CopyRequest request{.path = absolute(path)};
   if (host_path == "-") return control.copy_out(request, copy::sink_to(STDOUT_FILENO));
-  Passage passage = TRY(Passage::open());
+  Pipe pipe = TRY(make_pipe());
   Result<> sent;
   std::jthread sender([&] {
-    sent = control.copy_out(request, copy::sink_to(passage.write_end()));
-    passage.close_write_end();
+    block_sigpipe();
+    sent = control.copy_out(request, copy::sink_to(pipe.write_end.get()));
+    pipe.write_end.reset();
   });
   const copy::Side to{.root = {}, .path = host_path, .label = host_path};
   Result<> received = copy::receive_copy(
-      copy::source_from(passage.read_end()), path, to,
+      copy::source_from(pipe.read_end.get()), path, to,
       {.owner = std::pair(geteuid(), getegid()), .trust = copy::UnpackOptions::Trust::kHostile});
-  passage.close_read_end();
+  pipe.read_end.reset();
   sender.join();
   // A guest that could not send leaves an empty stream: its words say why.
   return sent ? received : cause_of(std::move(sent), std::move(received));
@@ -124,10 +127,11 @@ Result<> copy_out_of_machine(const Observed& observed, const std::string& path,
 Result<> copy_into_machine(const Observed& observed, const std::string& host_path,
                            const std::string& path) {
   TRY(check_path(path));
+  TRY(require_files(observed));
   Control control = TRY(connect(observed));
   const bool is_stream = host_path == "-";
   const guest::CopyRequest request{.path = absolute(path), .source = is_stream ? "" : host_path};
-  Passage passage = TRY(Passage::open());
+  Pipe pipe = TRY(make_pipe());
   const auto pull_from = [](int fd) -> Control::Source {
     return [fd]() -> Result<std::string> {
       std::string chunk(64U << 10U, '\0');
@@ -142,13 +146,14 @@ Result<> copy_into_machine(const Observed& observed, const std::string& host_pat
   };
   Result<> read;
   std::jthread reader([&] {
-    const copy::Sink sink = copy::sink_to(passage.write_end());
+    block_sigpipe();
+    const copy::Sink sink = copy::sink_to(pipe.write_end.get());
     const copy::Side from{.root = {}, .path = host_path, .label = host_path};
     read = is_stream ? forward_tar(STDIN_FILENO, sink) : copy::send_copy(from, sink);
-    passage.close_write_end();
+    pipe.write_end.reset();
   });
-  Result<> taken = control.copy_in(request, pull_from(passage.read_end()));
-  passage.close_read_end();
+  Result<> taken = control.copy_in(request, pull_from(pipe.read_end.get()));
+  pipe.read_end.reset();
   reader.join();
   // What could not be read on the host is the cause, whatever the guest made of half a stream.
   return read ? taken : cause_of(std::move(read), std::move(taken));

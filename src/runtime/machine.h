@@ -5,8 +5,6 @@
 
 namespace trivet::runtime {
 
-[[nodiscard]] bool is_machine(const monitor::Record& record);
-
 // The guest's numbers, into a container's: see container_stats().
 Result<> read_machine_stats(const Observed& observed, ContainerStats& stats);
 

@@ -5,7 +5,6 @@
 
 #include "base/fs.h"
 #include "payload/microvm/machine.h"
-#include "runtime/machine.h"
 #include "runtime/names.h"
 
 namespace trivet::runtime {
@@ -23,7 +22,7 @@ std::optional<uint64_t> size_of_disk(const monitor::Record& record) {
 
 std::optional<uint64_t> writable_size(const monitor::Record& record) {
   if (!record.overlay) return std::nullopt;
-  if (is_machine(record)) return size_of_disk(record);
+  if (monitor::is_machine(record)) return size_of_disk(record);
   const auto bytes = disk_usage(AT_FDCWD, record.overlay->upper_directory);
   return bytes ? std::optional(*bytes) : std::nullopt;
 }

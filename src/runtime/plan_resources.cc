@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "payload/choose.h"
 #include "runtime/plan.h"
 
 namespace trivet::runtime {
@@ -69,6 +70,8 @@ Result<> add_device(const HostFacts& host, const std::string& text, oci::Linux& 
 Result<> plan_devices(const PlanInput& input, oci::Linux& target) {
   if (input.options.privileged) {
     target.resources->devices = {allow('a', std::nullopt, std::nullopt, "rwm")};
+    // A machine's are those of its guest, which knows them.
+    if (input.options.isolation == payload::isolation_name(payload::Isolation::kMicrovm)) return {};
     target.devices = TRY_IN(input.host.devices_at("/dev"), "--privileged");
     return {};
   }

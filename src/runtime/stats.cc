@@ -84,7 +84,7 @@ Result<ContainerStats> container_stats(const Home& home, const Observed& observe
   ContainerStats stats;
   stats.id = observed.record.id;
   stats.name = observed.record.name;
-  if (is_machine(observed.record)) {
+  if (monitor::is_machine(observed.record)) {
     TRY(read_machine_stats(observed, stats));
   } else {
     TRY(read_host_stats(home, observed, stats));

@@ -89,7 +89,7 @@ Result<Rows> parse_ps(std::string_view output, const std::vector<pid_t>& pids) {
 Result<Rows> container_top(const Home& home, const Observed& observed,
                            const std::vector<std::string>& ps_options) {
   TRY(require_running(observed));
-  if (is_machine(observed.record)) {
+  if (monitor::is_machine(observed.record)) {
     if (ps_options.empty()) return machine_top(observed);
     return fail(ErrorCode::kUnsupported,
                 "top with options of ps: the processes of a microVM are not the host's");

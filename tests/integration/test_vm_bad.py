@@ -202,9 +202,17 @@ def test_a_program_without_rights_can_not_reboot_or_crash_the_guest(vm):
 def test_a_privileged_program_has_all_capabilities_and_the_guests_devices(vm):
     """Of the host's devices there is none, and so none that is refused."""
     text = vm.box("sh", "-c", "grep CapEff /proc/self/status; mount -t tmpfs t /tmp && echo mounted; "
-                  "ls /dev/kvm 2>/dev/null", options=["--privileged"], check=False)
-    assert text.returncode in (0, 1) and "mounted" in text.stdout, text.stderr
+                  "head -c 4 /dev/vdb | wc -c; grep Seccomp: /proc/self/status; ls /dev; "
+                  "mount | grep ' /sys '",
+                  options=["--privileged"])
+    assert "mounted" in text.lines and "4" in text.lines
     assert int(text.stdout.split()[1], 16) >= (1 << 40) - 1
+    assert "Seccomp:\t0" in text.lines and "kvm" not in text.lines
+    assert "rw" in text.lines[-1]
+
+
+def test_a_privileged_program_is_refused_the_device_it_asks_for(vm):
+    refused(vm, "--device /dev/fuse", "no devices of the host", options=["--privileged", "--device", "/dev/fuse"])
 
 
 @pytest.mark.parametrize("command", ["reboot -f", "poweroff -f", "halt -f"])

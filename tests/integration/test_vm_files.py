@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 import vm_harness
-from harness import BUSYBOX_CONFIG, LayerTar, applets, busybox, write_oci_layout
+from harness import BUSYBOX_CONFIG, LayerTar, applets, busybox, wait_for, write_oci_layout
 
 pytestmark = [pytest.mark.root, pytest.mark.cgroup, pytest.mark.microvm,
               pytest.mark.usefixtures("nothing_left")]
@@ -171,3 +171,22 @@ int main(int argc, char** argv) {
     program = scratch / "xattr"
     subprocess.run(["gcc", "-O1", "-static", "-o", program, source], check=True)
     return program
+
+
+def test_a_copy_out_that_the_host_has_no_place_for_says_so(vm, tmp_path):
+    """Although the guest goes on sending: the broken pipe between the two ends nobody."""
+    name = vm.spawn("sh", "-c", "dd if=/dev/zero of=/big bs=1M count=2; echo made; sleep 600")
+    wait_for(lambda: "made" in vm.out("logs", name), what="the file")
+    result = vm.run("cp", f"{name}:/big", tmp_path / "no" / "such" / "place", check=False)
+    assert result.returncode == 1
+    assert "no/such" in result.stderr
+
+
+def test_a_copy_from_a_container_that_does_not_run_says_what_to_do(vm, tmp_path):
+    name = vm.spawn("true")
+    vm.run("wait", name)
+    for copy in ([f"{name}:/etc/passwd", tmp_path], [tmp_path, f"{name}:/tmp"]):
+        result = vm.run("cp", *copy, check=False)
+        assert result.returncode != 0
+        assert "is not running, and only its virtual machine" in result.stderr
+        assert "trivet start " in result.stderr

@@ -168,6 +168,9 @@ struct Plan {
   Span<SymlinkOp> symlinks;
   Span<Text> masked_paths;
   Span<Text> readonly_paths;
+  // Seen by whoever joins the mount namespace, but not by the program: the first one covers the
+  // root, and the targets of the others are in it.
+  Span<MountOp> shown;
 
   // The process
   Text cwd;
@@ -218,6 +221,7 @@ enum class Step : uint32_t {
   kSysctl,
   kMaskPath,
   kReadonlyPath,
+  kShow,
   kPauseBeforePivot,
   kPivotRoot,
   kReadonlyRoot,

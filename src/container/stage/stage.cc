@@ -183,6 +183,7 @@ constexpr NamedStep kSteps[] = {
     {Step::kSysctl, write_sysctls},
     {Step::kMaskPath, mask_paths},
     {Step::kReadonlyPath, protect_paths},
+    {Step::kShow, show_root},
     {Step::kPauseBeforePivot, pause_before_pivot},
     {Step::kPivotRoot, pivot_root},
     {Step::kReadonlyRoot, readonly_root},

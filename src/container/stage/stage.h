@@ -70,6 +70,7 @@ Outcome open_console(Context& context);
 Outcome write_sysctls(Context& context);
 Outcome mask_paths(Context& context);
 Outcome protect_paths(Context& context);
+Outcome show_root(Context& context);
 Outcome pivot_root(Context& context);
 Outcome readonly_root(Context& context);
 Outcome final_propagation(Context& context);

@@ -492,14 +492,15 @@ Outcome make_symlinks(Context& context) {
 
 Outcome open_console(Context& context) {
   if (!context.has(kTerminal)) return {};
-  int root_fd = context.root_fd;
-  if (!context.has(kSetRoot)) {
+  int root_fd = context.has(kSetRoot) ? context.root_fd : context.plan->root_fd;
+  const bool is_opened = root_fd < 0;
+  if (is_opened) {
     const long fd = sys(__NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return failed(fd);
     root_fd = static_cast<int>(fd);
   }
   Outcome outcome = open_pty(context, root_fd);
-  if (!context.has(kSetRoot)) sys(__NR_close, root_fd);
+  if (is_opened) sys(__NR_close, root_fd);
   if (!outcome.ok()) return outcome;
   set_window_size(context);
   if (context.has(kSetRoot)) outcome = bind_console(context);
@@ -546,6 +547,27 @@ Outcome protect_paths(Context& context) {
     if (result < 0) return failed(result, i);
   }
   return {};
+}
+
+// On top of the root. The program's paths begin below it; those of whoever comes by setns(2) begin
+// at the top.
+Outcome show_root(Context& context) {
+  const Plan& plan = *context.plan;
+  if (plan.shown.count == 0) return {};
+  const MountOp* ops = context.data(plan.shown);
+  long cover = -1;
+  Outcome outcome = clone_tree(context, ops[0], 0, cover);
+  if (!outcome.ok()) return outcome;
+  outcome = check(apply_attributes(ops[0], cover), 0, Call::kMountSetattr);
+  if (outcome.ok()) outcome = check(move_to(cover, context.root_fd), 0, Call::kMoveMount);
+  const int root_fd = context.root_fd;
+  context.root_fd = static_cast<int>(cover);
+  for (uint32_t i = 1; i < plan.shown.count && outcome.ok(); ++i) {
+    outcome = mount_one(context, ops[i], i);
+  }
+  context.root_fd = root_fd;
+  sys(__NR_close, cover);
+  return outcome;
 }
 
 Outcome pivot_root(Context& context) {

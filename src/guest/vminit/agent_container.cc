@@ -10,6 +10,7 @@
 #include "guest/vminit/network.h"
 #include "guest/vminit/requests.h"
 #include "guest/vminit/storage.h"
+#include "linux/device_nodes.h"
 #include "oci/user_lookup.h"
 
 namespace trivet::guest {
@@ -33,6 +34,13 @@ void add_home_of_image(oci::Spec& spec, const container::OverlayRoot& overlay) {
   if (root && spec.process) {
     container::add_home(root->get(), spec.process->user.uid, spec.process->env);
   }
+}
+
+Result<> add_devices(oci::Spec& spec) {
+  if (!spec.linux_config || !allows_all_devices(*spec.linux_config)) return {};
+  std::vector<oci::Device>& devices = spec.linux_config->devices;
+  for (oci::Device& device : TRY(find_devices("/dev"))) devices.push_back(std::move(device));
+  return {};
 }
 
 // Another one than the container's own, who is known by the container's files alone.
@@ -72,6 +80,7 @@ Result<> Agent::create_container(const CreateRequest& request) {
   const auto overlay = TRY(prepare_storage(request));
   oci::Spec spec = TRY_IN(oci::parse_spec(request.config), "the guest's config.json");
   if (overlay) add_home_of_image(spec, *overlay);
+  TRY(add_devices(spec));
   const bool terminal = spec.process && spec.process->terminal;
   ProgramPipes pipes = terminal ? TRY(make_null_streams()) : TRY(make_program_pipes());
   const container::CreateOptions options{

@@ -4,9 +4,12 @@
 #include <array>
 #include <string_view>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "base/paths.h"
 #include "guest/messages.h"
+#include "linux/device_nodes.h"
+#include <linux/magic.h>
 
 namespace trivet::payload::microvm {
 
@@ -17,6 +20,10 @@ using oci::NamespaceType;
 bool is_bind(const oci::Mount& mount) {
   return mount.type == "bind" || std::ranges::find(mount.options, "bind") != mount.options.end() ||
          std::ranges::find(mount.options, "rbind") != mount.options.end();
+}
+
+std::string absolute(const std::string& bundle, const std::string& path) {
+  return path.starts_with('/') ? path : bundle + "/" + path;
 }
 
 std::unexpected<Error> refuse(std::string what) {
@@ -47,6 +54,38 @@ Result<> check_namespaces(const oci::Linux& config, std::vector<std::string>& wa
   return {};
 }
 
+// Engines mount a tmpfs for /dev/shm on the host and bind it. Shared memory belongs to the IPC
+// namespace, which is the guest's own, and over virtiofs it would be neither fast nor, with a
+// mapping on both sides, shared. Nothing for what the container has in common with others: a joined
+// namespace's, the host's, and whatever is no file system of its own.
+std::optional<uint64_t> find_shm_size(const oci::Linux& config, const oci::Mount& mount,
+                                      const std::string& source) {
+  const oci::Namespace* ipc = config.find_namespace(NamespaceType::kIpc);
+  if (ipc == nullptr || !ipc->path.empty() || !is_bind(mount)) return std::nullopt;
+  if (mount.destination != "/dev/shm" || !source.ends_with("/shm")) return std::nullopt;
+  struct statfs file_system{};
+  struct stat status{};
+  struct stat above{};
+  const std::string parent = source.substr(0, source.rfind('/') + 1);
+  if (statfs(source.c_str(), &file_system) != 0 || file_system.f_type != TMPFS_MAGIC ||
+      stat(source.c_str(), &status) != 0 || stat(parent.c_str(), &above) != 0 ||
+      status.st_dev == above.st_dev) {
+    return std::nullopt;
+  }
+  return file_system.f_blocks * static_cast<uint64_t>(file_system.f_bsize);
+}
+
+void plan_shm(const std::string& bundle, oci::Spec& spec) {
+  for (oci::Mount& mount : spec.mounts) {
+    const auto size = find_shm_size(*spec.linux_config, mount, absolute(bundle, mount.source));
+    if (!size) continue;
+    mount = {.destination = mount.destination,
+             .type = "tmpfs",
+             .source = "shm",
+             .options = {"nosuid", "noexec", "nodev", "mode=1777", fmt::format("size={}", *size)}};
+  }
+}
+
 // Nodes that every kernel has, so that the guest's means the same.
 bool is_ordinary_device(const oci::Device& device) {
   constexpr auto kOrdinary =
@@ -55,9 +94,12 @@ bool is_ordinary_device(const oci::Device& device) {
   return device.type == 'p' || std::ranges::find(kOrdinary, device.path) != kOrdinary.end();
 }
 
+// For a privileged container engines list all devices of the host, under their own names. It gets
+// all of the guest's instead; what has another name was asked for.
 Result<> check_devices(const oci::Linux& config) {
+  const bool is_privileged = allows_all_devices(config);
   for (const oci::Device& device : config.devices) {
-    if (is_ordinary_device(device)) continue;
+    if (is_ordinary_device(device) || (is_privileged && is_present(device))) continue;
     return refuse(
         fmt::format("linux.devices: \"{}\": a microVM has no devices of the host", device.path));
   }
@@ -85,6 +127,13 @@ Result<> check_linux(const oci::Spec& spec, std::vector<std::string>& warnings) 
         "has neither");
   }
   return {};
+}
+
+// trivet-vminit adds those of the guest.
+void plan_devices(oci::Linux& guest) {
+  if (!allows_all_devices(guest)) return;
+  std::erase_if(guest.devices,
+                [](const oci::Device& device) { return !is_ordinary_device(device); });
 }
 
 // The namespaces are new ones in the guest, whose network is the machine's.
@@ -133,8 +182,7 @@ class MountPlanner {
 
   Result<> add(oci::Mount& mount) {
     if (!is_bind(mount)) return {};
-    const std::string source =
-        mount.source.starts_with('/') ? mount.source : inputs_.bundle + "/" + mount.source;
+    const std::string source = absolute(inputs_.bundle, mount.source);
     struct stat status{};
     // What isn't there is the engine's to complain of, on the host.
     const bool found = stat(source.c_str(), &status) == 0;
@@ -177,13 +225,56 @@ class MountPlanner {
 
 void plan_root(const oci::Spec& spec, const GuestInputs& inputs, GuestPlan& plan) {
   if (!inputs.root_is_shared) return;
-  const std::string& path = spec.root->path;
   plan.shares.push_back({.destination = "/share/root",
                          .type = "bind",
-                         .source = path.starts_with('/') ? path : inputs.bundle + "/" + path,
+                         .source = absolute(inputs.bundle, spec.root->path),
                          .options = {"rbind", "rprivate", spec.root->readonly ? "ro" : "rw"}});
   plan.guest.root->path = fmt::format("{}/root", guest::kShareDirectory);
 }
+
+// What is on the host, where it is in the container. Where only the guest has something there is an
+// empty place that can't be written, lest anything be lost there.
+class ViewPlanner {
+ public:
+  explicit ViewPlanner(const GuestInputs& inputs) : inputs_(inputs) {}
+
+  std::vector<oci::Mount> run(const oci::Spec& spec, const std::vector<oci::Mount>& mounts) && {
+    bind({.destination = "/",
+          .type = "bind",
+          .source = spec.root->path,
+          .options = {"rbind", "rprivate"}});
+    for (const oci::Mount& mount : mounts) add(mount);
+    if (spec.root->readonly) closed_.emplace_back("/");
+    // Now that the mount points are made.
+    for (const std::string& place : closed_) {
+      view_.push_back({.destination = place, .options = {"remount", "ro"}});
+    }
+    return std::move(view_);
+  }
+
+ private:
+  void bind(oci::Mount mount) {
+    mount.source = absolute(inputs_.bundle, mount.source);
+    view_.push_back(std::move(mount));
+  }
+
+  void add(const oci::Mount& mount) {
+    if (is_bind(mount)) return bind(mount);
+    if (mount.type == "proc") return view_.push_back(mount);  // of the machine's processes
+    const bool is_inside = std::ranges::any_of(
+        closed_, [&](const std::string& place) { return is_below(mount.destination, place); });
+    if (is_inside) return;
+    closed_.push_back(mount.destination);
+    view_.push_back({.destination = mount.destination,
+                     .type = "tmpfs",
+                     .source = "tmpfs",
+                     .options = {"nosuid", "nodev", "noexec", "mode=755", "size=64k"}});
+  }
+
+  const GuestInputs& inputs_;
+  std::vector<oci::Mount> view_;
+  std::vector<std::string> closed_;
+};
 
 // Hooks of the host run on the host, around the shell.
 void plan_hooks(oci::Spec& guest) {
@@ -196,9 +287,12 @@ Result<GuestPlan> plan_guest(const oci::Spec& spec, const GuestInputs& inputs) {
   GuestPlan plan{.guest = spec};
   TRY(check_linux(spec, plan.warnings));
   plan_root(spec, inputs, plan);
+  plan_shm(inputs.bundle, plan.guest);
+  if (inputs.root_is_shared) plan.view = ViewPlanner(inputs).run(spec, plan.guest.mounts);
   MountPlanner mounts(inputs, plan);
   for (oci::Mount& mount : plan.guest.mounts) TRY(mounts.add(mount));
   plan_namespaces(*plan.guest.linux_config);
+  plan_devices(*plan.guest.linux_config);
   plan_resources(*plan.guest.linux_config);
   plan_process(*plan.guest.process);
   plan_hooks(plan.guest);

@@ -26,6 +26,8 @@ struct GuestPlan {
   oci::Spec guest;
   std::vector<oci::Mount> shares;  // bind mounts of the shell, on /share/…
   std::vector<CopiedFile> files;
+  // With a shared root: container::Program::shown, the container's files as the host has them.
+  std::vector<oci::Mount> view;
   std::vector<std::string> warnings;  // what a VM of its own makes meaningless
 };
 

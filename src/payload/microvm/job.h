@@ -35,6 +35,11 @@ inline constexpr const char* kJobVariable = "TRIVET_VMM_JOB";
 // alone.
 inline constexpr const char* kControlSocket = "/run/vmm/control.sock";
 
+// For a machine to boot, and then for its container to be made, and started. Emulated on a busy
+// host a guest that does nothing wrong may need more than a minute.
+inline constexpr uint32_t kBootTimeoutMs = 60'000;
+inline constexpr uint32_t kEmulatedBootTimeoutMs = 180'000;
+
 // Exit codes of a container that did not end by itself; its own are its program's.
 inline constexpr int kExitGuestLost = 134;  // the guest panicked, its agent is gone, the VMM died
 inline constexpr int kExitGuestHung = 137;  // it did not end after a stop, and was killed
@@ -91,7 +96,7 @@ struct Job {
   int report = -1;         // see below; -1: nobody wants one
   int console = -1;        // the guest kernel's console goes here; -1: /dev/null
   bool terminal = false;   // its own stdio is a pty's slave, and the guest's program has one too
-  uint32_t boot_timeout_ms = 60000;
+  uint32_t boot_timeout_ms = kBootTimeoutMs;
   uint32_t shutdown_timeout_ms = 5000;  // after the program's end
 };
 

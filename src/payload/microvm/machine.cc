@@ -1,9 +1,7 @@
 #include "payload/microvm/machine.h"
 
 #include <algorithm>
-#include <array>
 #include <fcntl.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -25,6 +23,7 @@ namespace trivet::payload::microvm {
 namespace {
 
 constexpr size_t kFileLimit = 1U << 20U;  // of one that is copied
+constexpr size_t kMachineIdBytes = 16;
 
 std::string annotation(const oci::Spec& spec, const char* name, std::string fallback) {
   const auto entry = spec.annotations.find(name);
@@ -43,16 +42,6 @@ Result<uint64_t> scratch_bytes(const oci::Spec& spec) {
   if (entry == spec.annotations.end()) return kDefaultScratchBytes;
   const int64_t bytes = TRY_IN(parse_size(entry->second), "annotation {}", kDiskAnnotation);
   return static_cast<uint64_t>(std::max<int64_t>(bytes, 0));
-}
-
-Result<std::string> random_hex() {
-  std::array<unsigned char, 16> bytes{};
-  if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
-    return fail_errno("getrandom");
-  }
-  std::string text;
-  for (const unsigned char byte : bytes) text += fmt::format("{:02x}", byte);
-  return text;
 }
 
 // The program of the monitor's, with descriptors that are handed over.
@@ -138,6 +127,7 @@ class Machine {
     job_.kvm = acceleration.accelerator == Accelerator::kKvm;
     job_.tsc_khz = acceleration.tsc_khz;
     boot_ = TRY(find_guest(vm_directory_, find_companion("trivet-vminit")));
+    job_.boot_timeout_ms = job_.kvm ? kBootTimeoutMs : kEmulatedBootTimeoutMs;
     job_.acpi = boot_.acpi;
     job_.vcpus = sizes_.vcpus;
     job_.memory_mib = sizes_.memory_mib;
@@ -224,7 +214,7 @@ class Machine {
       create.files.push_back(
           { .name = file.name, .mode = 0644, .content = TRY(read_file(file.source, kFileLimit)) });
     }
-    job_.machine_id = TRY(random_hex());
+    job_.machine_id = random_hex(kMachineIdBytes);
     job_.terminal = request_.spec.process->terminal;
     job_.report = TRY(builder_->add_copy(request_.vm.report));
     return {};
@@ -252,6 +242,7 @@ class Machine {
       .program = TRY(std::move(*builder_).finish(print_job(job_)))
       , .own_root = true
     };
+    prepared.program.shown = guest_.view;
     prepared.spec.annotations[kIsolationAnnotation] = isolation_name(Isolation::kMicrovm);
     prepared.machine = MachineFacts{
         .kernel = boot_.kernel_release,

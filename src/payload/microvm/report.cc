@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/printable.h"
 #include "payload/microvm/job.h"
 
 namespace trivet::payload::microvm {
@@ -12,13 +13,6 @@ namespace {
 
 constexpr off_t kPage = 4096;
 static_assert(sizeof(ReportPage) <= kPage);
-
-// What the page says about itself is data: one printable line.
-std::string printable(std::string_view text) {
-  std::string result;
-  for (const char c : text) result += static_cast<unsigned char>(c) < ' ' || c == 0x7F ? ' ' : c;
-  return result;
-}
 
 }  // namespace
 

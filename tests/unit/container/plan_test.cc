@@ -48,6 +48,23 @@ TEST(Plan, OfTheExampleSpec) {
   EXPECT_THAT(text, HasSubstr("exec sh\n"));
 }
 
+TEST(Plan, WhatAProgramShowsIsBesideItsOwnRoot) {
+  Program program;
+  program.shown = {
+      {.destination = "/", .type = "bind", .source = "rootfs", .options = {"rbind", "rprivate"}},
+      {.destination = "/dev", .type = "tmpfs", .source = "tmpfs"},
+      {.destination = "/dev", .options = {"remount", "ro"}}};
+  const auto plain = plan_root(example(), {.bundle = "/b"});
+  const auto plan = plan_root(example(), {.bundle = "/b", .program = &program});
+  ASSERT_TRUE(plain && plan);
+  EXPECT_EQ(plan->mounts.size(), plain->mounts.size());
+  ASSERT_EQ(plan->shown.size(), 3U);
+  EXPECT_EQ(plan->shown[0].source, "/b/rootfs");
+  EXPECT_EQ(plan->shown[1].kind, stage::MountKind::kFilesystem);
+  EXPECT_EQ(plan->shown[2].kind, stage::MountKind::kRemount);
+  EXPECT_EQ(plan->shown[2].options.attr_set, uint64_t{MOUNT_ATTR_RDONLY});
+}
+
 TEST(Plan, ADeviceOfTheSpecReplacesTheDefaultOne) {
   oci::Spec spec = example();
   spec.linux_config->devices.push_back(

@@ -1,10 +1,8 @@
 // What microVMs are made of: archives, modules, kernels as files, and the store of kernels.
-#include <cstdlib>
 #include <cstring>
 #include <elf.h>
 #include <fcntl.h>
 #include <filesystem>
-#include <fstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -16,6 +14,7 @@
 #include "payload/microvm/kernel_image.h"
 #include "payload/microvm/kernel_modules.h"
 #include "payload/microvm/kernel_store.h"
+#include "payload/scratch.h"
 
 namespace trivet::payload::microvm {
 namespace {
@@ -23,26 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-class Scratch {
- public:
-  Scratch() {
-    std::string path = fs::temp_directory_path().string() + "/trivet-test-XXXXXX";
-    path_ = mkdtemp(path.data());
-  }
-  ~Scratch() { fs::remove_all(path_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-void write(const std::string& path, const std::string& content) {
-  std::ofstream(path, std::ios::binary) << content;
-}
 
 template <typename T>
 void append(std::string& out, const T& value) {

@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
-#include <fstream>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -21,6 +19,7 @@
 #include "payload/microvm/host_tools.h"
 #include "payload/microvm/image_disk.h"
 #include "payload/microvm/scratch_disk.h"
+#include "payload/scratch.h"
 
 namespace trivet::payload::microvm {
 namespace {
@@ -28,26 +27,6 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-class Scratch {
- public:
-  Scratch() {
-    std::string path = fs::temp_directory_path().string() + "/trivet-test-XXXXXX";
-    path_ = mkdtemp(path.data());
-  }
-  ~Scratch() { fs::remove_all(path_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-void write(const std::string& path, const std::string& content) {
-  std::ofstream(path, std::ios::binary) << content;
-}
 
 void whiteout(const std::string& path) {
   ASSERT_EQ(mknod(path.c_str(), S_IFCHR | 0600, makedev(0, 0)), 0) << path;

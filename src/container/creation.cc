@@ -235,8 +235,11 @@ Result<> Creation::open_mount_sources(std::vector<int>& inherit) {
     if (!mount->id_map && !(reaches_less && is_bind)) continue;
     auto source = open_mount_source(*mount);
     if (!source && source.error().errnum() == ENOENT && mount->options.optional) continue;
-    mount_sources_.push_back(
-        TRY_IN(std::move(source), "mount \"{}\" on \"{}\"", mount->source, mount->target));
+    if (!source) {
+      return std::unexpected(std::move(source).error().in(
+          fmt::format("mount \"{}\" on \"{}\"", mount->source, mount->target)));
+    }
+    mount_sources_.push_back(std::move(*source));
     mount->source_fd = mount_sources_.back().get();
     inherit.push_back(mount->source_fd);
   }

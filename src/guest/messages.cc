@@ -36,6 +36,7 @@ void print_interface(JsonWriter& writer, const Interface& interface) {
   writer.optional_member("mtu", interface.mtu);
   writer.optional_member("addresses", interface.addresses);
   writer.objects("routes", interface.routes, print_route);
+  writer.optional_member("completes_handshakes", interface.completes_handshakes);
 }
 
 }  // namespace

@@ -48,6 +48,8 @@ struct Interface {
   uint32_t mtu = 0;                    // 0: as it is
   std::vector<std::string> addresses;  // "10.0.2.15/24"
   std::vector<Route> routes;
+  // The other end has accepted whoever connects, but may not say so: see vminit/handshakes.h.
+  bool completes_handshakes = false;
 };
 
 struct CreateRequest {

@@ -107,6 +107,7 @@ Result<Interface> read_interface(const Field& field) {
   TRY(field.read("mtu", interface.mtu));
   TRY(field.read("addresses", interface.addresses));
   TRY(field.read("routes", interface.routes, read_route));
+  TRY(field.read("completes_handshakes", interface.completes_handshakes));
   return interface;
 }
 

@@ -238,7 +238,8 @@ Result<> Monitor::start_vm_network(Life& life, payload::VmRequest& request) {
   request.interfaces = {{.mac = net::kVmMac,
                          .mtu = net::kVmMtu,
                          .addresses = {fmt::format("{}/{}", net::kVmAddress, net::kVmPrefix)},
-                         .routes = {{.destination = "0.0.0.0/0", .gateway = net::kVmGateway}}}};
+                         .routes = {{.destination = "0.0.0.0/0", .gateway = net::kVmGateway}},
+                         .completes_handshakes = true}};
   return {};
 }
 

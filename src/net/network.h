@@ -113,7 +113,7 @@ struct PasstNetwork {
   UniqueFd socket;
 };
 // The network of a virtual machine, with the reach of spawn_pasta(): outbound, the published ports,
-// nothing of the host's loopback. Returns when the ports are bound.
+// nothing of the host's loopback, and IPv4 only. Returns when the ports are bound.
 Result<PasstNetwork> start_passt(const PastaOptions& options);
 
 // What pasta gives out where the host itself has no route: link-local (RFC 3927).

@@ -1,12 +1,14 @@
 // pasta(1) as a foreground child: its --pid is a pipe, so that the pid it writes once it is ready
 // wakes us up, and nothing has to be found out about a daemon. Its descriptors 0, 1 and 2 are the
-// namespace, that pipe and its messages: newer versions close all others at once.
+// namespace, that pipe and its messages: newer versions close all others at once but that of --fd,
+// and with it all above 0 when it is 0, so passt's socket is 3.
 #include <array>
 #include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +24,9 @@
 namespace trivet::net {
 
 namespace {
+
+constexpr int kPasstSocket = STDERR_FILENO + 1;
+constexpr const char* kNobody = "65534";
 
 // What libc has found out already. Were the compiler's __builtin_cpu_supports asked, every program
 // with this file in it would ask the processor anew when it starts, which a virtual machine answers
@@ -98,7 +103,7 @@ std::vector<std::string> passt_arguments(const std::string& program, const Pasta
                                 "--pid",
                                 "/proc/self/fd/1",
                                 "--fd",
-                                "0",
+                                fmt::format("{}", kPasstSocket),
                                 "--ipv4-only",
                                 "--address",
                                 kVmAddress,
@@ -108,7 +113,7 @@ std::vector<std::string> passt_arguments(const std::string& program, const Pasta
                                 kVmGateway,
                                 "--mtu",
                                 fmt::format("{}", kVmMtu)};
-  if (geteuid() == 0) argv.insert(argv.end(), {"--runas", "0"});
+  if (geteuid() == 0) argv.insert(argv.end(), {"--runas", kNobody});
   if (!options.log_file.empty()) argv.insert(argv.end(), {"--log-file", options.log_file});
   add_ports(argv, options.ports, "tcp", "--tcp-ports");
   add_ports(argv, options.ports, "udp", "--udp-ports");
@@ -143,16 +148,19 @@ void kill_and_reap(int pidfd) {
   (void)reap_child(pidfd);
 }
 
-// With descriptor 0 as its own, the pid on 1 once it is ready, its messages on 2.
-Result<PastaStart> spawn(const std::vector<std::string>& argv, const UniqueFd& input,
+// With `given` as its own, the pid on 1 once it is ready, its messages on 2.
+Result<PastaStart> spawn(const std::vector<std::string>& argv, InheritedFd given,
                          const std::string& log_file) {
   Pipe ready = TRY(make_pipe());
   Pipe errors = TRY(make_pipe());
   const UniqueFd out = TRY(lift(std::move(ready.write_end)));
+  // It is opened by its path, and passt is nobody by then.
+  if (fchmod(out.get(), S_IRUSR | S_IWUSR | S_IWOTH) != 0) return fail_errno("fchmod of a pipe");
   const UniqueFd err = TRY(lift(std::move(errors.write_end)));
-  const pid_t child = TRY(spawn_in_session(argv, {{.fd = input.get(), .number = STDIN_FILENO},
-                                                  {.fd = out.get(), .number = STDOUT_FILENO},
-                                                  {.fd = err.get(), .number = STDERR_FILENO}}));
+  // The last one may have a number that one of the others had here.
+  const pid_t child = TRY(spawn_in_session(argv, {{.fd = out.get(), .number = STDOUT_FILENO},
+                                                  {.fd = err.get(), .number = STDERR_FILENO},
+                                                  given}));
   UniqueFd pidfd = TRY(open_pidfd(child));
   auto process = identify_process(child);
   if (!process) {
@@ -170,10 +178,19 @@ Result<PastaStart> spawn_pasta(pid_t pid, const PastaOptions& options) {
   // By descriptor: pasta drops the capability to look into another process's /proc/PID/ns.
   UniqueFd ns_file = TRY(open_file(fmt::format("/proc/{}/ns/net", pid), O_RDONLY | O_CLOEXEC));
   const UniqueFd netns = TRY(lift(std::move(ns_file)));
-  return spawn(pasta_arguments(program, options), netns, options.log_file);
+  return spawn(pasta_arguments(program, options), {.fd = netns.get(), .number = STDIN_FILENO},
+               options.log_file);
 }
 
 Result<PasstNetwork> start_passt(const PastaOptions& options) {
+  for (const PortMapping& port : options.ports) {
+    if (port.host_ip.find(':') == std::string::npos) continue;
+    return std::unexpected(
+        Error(
+            ErrorCode::kUnsupported,
+            fmt::format("publish \"{}\": the network of a microVM is IPv4 only", format_port(port)))
+            .hint("publish the port on an IPv4 address"));
+  }
   const std::string program = TRY(find_program("passt"));
   std::array<int, 2> pair{};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
@@ -181,7 +198,8 @@ Result<PasstNetwork> start_passt(const PastaOptions& options) {
   }
   UniqueFd ours(pair[0]);
   const UniqueFd theirs = TRY(lift(UniqueFd(pair[1])));
-  PastaStart start = TRY(spawn(passt_arguments(program, options), theirs, options.log_file));
+  PastaStart start = TRY(spawn(passt_arguments(program, options),
+                               {.fd = theirs.get(), .number = kPasstSocket}, options.log_file));
   return PasstNetwork {
     .process = TRY(start.wait())
     , .socket = std::move(ours)

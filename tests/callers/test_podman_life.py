@@ -241,7 +241,7 @@ def test_nothing_is_left_of_containers(podman):
 
 def test_checkpoint_and_restore(podman):
     if harness.criu_directory() is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("needs criu: scripts/setup-criu fetches one")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("needs criu: scripts/setup-newer fetches one")
     path = f"{harness.criu_directory()}:{podman.env['PATH']}"
     with_criu = engines.Client(podman.words, {**podman.env, "PATH": path})
     count = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done"

@@ -25,7 +25,7 @@ COUNTER = "i=0; while :; do i=$((i+1)); echo $i > /dev/shm/count; echo tick $i; 
 def criu(monkeypatch):
     if harness.criu_directory() is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(
-            "needs a criu that works on this kernel: scripts/setup-criu fetches one")
+            "needs a criu that works on this kernel: scripts/setup-newer fetches one")
     monkeypatch.setenv("PATH", f"{harness.criu_directory()}:{os.environ['PATH']}")
 
 

@@ -352,12 +352,17 @@ def applets() -> list[str]:
     return [name for name in listing.stdout.split() if name != "busybox"]
 
 
+def newer_programs(package: str) -> pathlib.Path:
+    """Where scripts/setup-newer puts what it fetches of the next release of Debian."""
+    directory = subprocess.run([ROOT / "scripts/setup-newer", package, "--print-directory"],
+                               stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    return pathlib.Path(directory) / "bin"
+
+
 @functools.cache
 def criu_directory() -> pathlib.Path | None:
-    """Where a criu is that works on this kernel: the host's, or the one of scripts/setup-criu."""
-    fetched = subprocess.run([ROOT / "scripts/setup-criu", "--print-directory"],
-                             stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    for program in (shutil.which("criu"), f"{fetched}/bin/criu"):
+    """Where a criu is that works on this kernel: the host's, or the one of scripts/setup-newer."""
+    for program in (shutil.which("criu"), newer_programs("criu") / "criu"):
         if program and os.access(program, os.X_OK) and \
                 subprocess.run([program, "check"], capture_output=True, check=False).returncode == 0:
             return pathlib.Path(program).parent

@@ -74,12 +74,18 @@ def test_the_default_network_has_an_address_and_a_route(trivet):
 
 
 @pytest.fixture
-def outside_server():
-    """A web server at an address that only the host has: what is outside for a container."""
+def outside_address():
+    """An address that only the host has: what is outside for a container."""
     address = "192.0.2.77"  # TEST-NET-1: nobody's
     if subprocess.run(["ip", "addr", "add", f"{address}/32", "dev", "lo"], check=False).returncode:
         pytest.skip("no address can be added to the host's loopback")
+    yield address
+    subprocess.run(["ip", "addr", "del", f"{address}/32", "dev", "lo"], check=False)
 
+
+@pytest.fixture
+def outside_server(outside_address):
+    """A web server there."""
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
@@ -89,14 +95,13 @@ def outside_server():
         def log_message(self, *_):
             pass
 
-    server = http.server.HTTPServer((address, 0), Handler)
+    server = http.server.HTTPServer((outside_address, 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"{address}:{server.server_port}"
+    yield f"{outside_address}:{server.server_port}"
     server.shutdown()
     thread.join()
     server.server_close()
-    subprocess.run(["ip", "addr", "del", f"{address}/32", "dev", "lo"], check=False)
 
 
 @network

@@ -12,6 +12,7 @@
 #include "container/container.h"
 #include "guest/messages.h"
 #include "guest/protocol.h"
+#include "guest/vminit/handshakes.h"
 #include "guest/vminit/port.h"
 #include "guest/vminit/session.h"
 
@@ -55,6 +56,7 @@ class Agent {
 
   void wake_up(std::string_view payload);
   Result<> create(std::string_view payload);
+  Result<> watch_handshakes(const std::vector<Interface>& interfaces);
   Result<> create_container(const CreateRequest& request);
   Result<> start();
   Result<> exec(uint32_t id, std::string_view payload);
@@ -77,6 +79,7 @@ class Agent {
   bool host_is_gone_ = false;
   int absences_ = 0;  // how often it was missed in a row
 
+  std::optional<Handshakes> handshakes_;
   bool create_was_tried_ = false;
   std::optional<container::Container> container_;
   std::map<uint32_t, Conversation> conversations_;

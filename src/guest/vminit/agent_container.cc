@@ -72,7 +72,16 @@ Result<> Agent::create(std::string_view payload) {
   const CreateRequest request = TRY(parse_create(payload));
   TRY(set_hostname(request.hostname));
   TRY(configure_network(request.interfaces));
+  TRY(watch_handshakes(request.interfaces));
   return create_container(request);
+}
+
+// passt has one device.
+Result<> Agent::watch_handshakes(const std::vector<Interface>& interfaces) {
+  const auto found = std::ranges::find(interfaces, true, &Interface::completes_handshakes);
+  if (found == interfaces.end()) return {};
+  handshakes_ = TRY_IN(Handshakes::open(found->name), "network");
+  return loop_.watch(handshakes_->fd(), EPOLLIN, [this](uint32_t) { handshakes_->complete(); });
 }
 
 Result<> Agent::create_container(const CreateRequest& request) {

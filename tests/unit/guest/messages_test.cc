@@ -35,13 +35,15 @@ TEST(Messages, CreateComesThrough) {
                       .name = "net0",
                       .mtu = 65520,
                       .addresses = {"10.0.2.15/24"},
-                      .routes = {{.destination = "0.0.0.0/0", .gateway = "10.0.2.2"}}}}};
+                      .routes = {{.destination = "0.0.0.0/0", .gateway = "10.0.2.2"}},
+                      .completes_handshakes = true}}};
   const auto again = parse_create(print(request));
   ASSERT_TRUE(again) << again.error().message();
   EXPECT_EQ(again->config, request.config);
   EXPECT_EQ(again->files.at(0).content, request.files.at(0).content);
   EXPECT_EQ(again->files.at(0).mode, 0600U);
   EXPECT_EQ(again->interfaces.at(0).routes.at(0).gateway, "10.0.2.2");
+  EXPECT_TRUE(again->interfaces.at(0).completes_handshakes);
   EXPECT_EQ(print(*again), print(request));
 }
 

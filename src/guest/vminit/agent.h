@@ -12,6 +12,7 @@
 #include "container/container.h"
 #include "guest/messages.h"
 #include "guest/protocol.h"
+#include "guest/vminit/memory_watch.h"
 #include "guest/vminit/port.h"
 #include "guest/vminit/session.h"
 
@@ -56,6 +57,7 @@ class Agent {
   void wake_up(std::string_view payload);
   Result<> create(std::string_view payload);
   Result<> create_container(const CreateRequest& request);
+  void watch_memory();
   Result<> start();
   Result<> exec(uint32_t id, std::string_view payload);
   Result<> exec_process(Session& session, const ExecRequest& request);
@@ -79,6 +81,7 @@ class Agent {
 
   bool create_was_tried_ = false;
   std::optional<container::Container> container_;
+  std::optional<MemoryWatch> memory_watch_;
   std::map<uint32_t, Conversation> conversations_;
 };
 

@@ -60,7 +60,8 @@ struct Program {
 
   // A program with a beginning of its own, which is part of create(): it is executed there, goes on
   // with the conversation of container/stage/plan.h where the stage leaves it (kReady when it is
-  // created, then waits for start(), or kPayloadFailed), and has closed it when it is started.
+  // created, then waits for start(), or kPayloadFailed), and has closed it when it is started. One
+  // that is entered by exec() is not waited for: it closes it, or says kPayloadFailed.
   // These are two of `descriptors`, in whose place it gets the conversation and, where other
   // processes may start it, the listening start.sock.
   struct Conversation {

@@ -148,7 +148,10 @@ Result<> Creation::claim() {
   const std::string config =
       options_.config_json.empty() ? oci::print_spec(spec_) : std::string(options_.config_json);
   record_.own_shell = options_.program != nullptr && options_.program->conversation.has_value();
-  if (record_.own_shell) TRY(make_file("shell.json", oci::print_spec(spec_)));
+  if (record_.own_shell) {
+    record_.rootfs = absolute_rootfs(TRY(oci::parse_spec(config)), options_);
+    TRY(make_file("shell.json", oci::print_spec(spec_)));
+  }
   return make_file("config.json", config);
 }
 
@@ -259,16 +262,6 @@ Result<> Creation::mount_root_here() {
   return {};
 }
 
-// Into the places that the program has for it.
-Result<> Creation::hand_over_conversation(int sync, int listener) {
-  if (options_.program == nullptr || !options_.program->conversation) return {};
-  const Program::Conversation& places = *options_.program->conversation;
-  if (dup3(sync, places.sync, O_CLOEXEC) < 0) return fail_errno("dup3");
-  if (listener < 0 || places.listener < 0) return {};
-  if (dup3(listener, places.listener, O_CLOEXEC) < 0) return fail_errno("dup3");
-  return {};
-}
-
 Result<> Creation::launch() {
   sync_ = TRY(make_sync_pair());
   UniqueFd listener;
@@ -277,7 +270,7 @@ Result<> Creation::launch() {
   }
   StageFds fds{.sync = sync_.child.get(), .listener = listener.get(), .stdio = options_.stdio};
   fds.root = mounted_root_.get();
-  TRY(hand_over_conversation(sync_.child.get(), listener.get()));
+  TRY(hand_over_conversation(options_.program, sync_.child.get(), listener.get()));
   std::vector<int> inherit{sync_.child.get(), listener.get(), mounted_root_.get()};
   add_program_descriptors(process_, fds.stdio, inherit);
   TRY(open_mount_sources(inherit));
@@ -332,9 +325,9 @@ Result<> Creation::launch() {
   init_ = TRY(launch_stage(encode(stage_plan_, fds), inherit, launch_options));
   rollback_.add([this] { return kill_and_reap(init_.pidfd.get()); });
   sync_.child.reset();
-  // Else we would never see the end of the conversation.
   if (options_.program != nullptr) {
-    TRY(hand_over_conversation(options_.program->file.get(), options_.program->file.get()));
+    const int nothing = options_.program->file.get();
+    TRY(hand_over_conversation(options_.program, nothing, nothing));
   }
   mount_sources_.clear();
   return {};

@@ -50,7 +50,6 @@ class Creation {
   Result<> restrict_devices();
   Result<> set_up_network();
   Result<> handle(const stage::Message& message, UniqueFd received);
-  Result<> hand_over_conversation(int sync, int listener);
   Result<> note_ready();
   Result<> run_create_hooks();
   Result<> deliver_console(UniqueFd master);

@@ -23,12 +23,15 @@ Result<> follow_exec(int sync_fd, const StagePlan& plan, const ExecOptions& opti
     if (message->kind == stage::MessageKind::kError) {
       return std::unexpected(describe_failure(*message, plan));
     }
+    if (message->kind == stage::MessageKind::kPayloadFailed) {
+      return std::unexpected(read_payload_failure(received));
+    }
     if (message->kind == stage::MessageKind::kListener) {
       TRY(on_listener(std::move(received)));
       TRY(send_go(sync_fd));
       continue;
     }
-    if (message->kind == stage::MessageKind::kReady) {
+    if (message->kind == stage::MessageKind::kReady && plan.process->oom_score_adj) {
       TRY_IN(write_existing(AT_FDCWD, fmt::format("/proc/{}/oom_score_adj", started.pid),
                             fmt::format("{}", *plan.process->oom_score_adj)),
              "process.oomScoreAdj");
@@ -98,6 +101,7 @@ Result<Started> Container::exec(const ExecOptions& options) const {
   if (root_fd) add_home(root_fd->get(), process.uid, process.env);
   SyncPair sync = TRY(make_sync_pair());
   ExecLaunch launch;
+  TRY(hand_over_conversation(options.program, sync.child.get(), -1));
   launch.fds = {.sync = sync.child.get(), .stdio = options.stdio};
   const int flags = namespace_flags(spec);
   int joined_by_stage = flags & ~CLONE_NEWPID;
@@ -142,7 +146,11 @@ Result<Started> Container::exec(const ExecOptions& options) const {
   });
   Started started{.pid = child.pid};
   const auto finish = [&]() -> Result<> {
-    const auto on_listener = [&](UniqueFd listener) {
+    if (options.program != nullptr) {
+      TRY(hand_over_conversation(options.program, options.program->file.get(), -1));
+    }
+    const auto on_listener = [&](UniqueFd listener) -> Result<> {
+      if (!spec.linux_config->seccomp) return {};
       return send_listener(*spec.linux_config->seccomp, make_state(record_, now), child.pid,
                            listener.get());
     };

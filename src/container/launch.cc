@@ -273,6 +273,15 @@ Result<std::optional<stage::Message>> receive_message(int sync_fd, UniqueFd* fd)
   return message;
 }
 
+Result<> hand_over_conversation(const Program* program, int sync, int listener) {
+  if (program == nullptr || !program->conversation) return {};
+  const Program::Conversation& places = *program->conversation;
+  if (dup3(sync, places.sync, O_CLOEXEC) < 0) return fail_errno("dup3");
+  if (listener < 0 || places.listener < 0) return {};
+  if (dup3(listener, places.listener, O_CLOEXEC) < 0) return fail_errno("dup3");
+  return {};
+}
+
 Error read_payload_failure(const UniqueFd& words) {
   constexpr const char* kWho = "the payload's host";
   constexpr size_t kLimit = 1U << 20U;

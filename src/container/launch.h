@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "container/container.h"
 #include "container/encode.h"
 #include "container/stage/plan.h"
 
@@ -52,6 +53,11 @@ Result<StageProcess> launch_stage(const std::string& blob, const std::vector<int
 Result<std::optional<stage::Message>> receive_message(int sync_fd, UniqueFd* fd = nullptr);
 Result<> send_go(int sync_fd);
 Result<> send_keep(int sync_fd);
+
+// Puts the conversation and the listening socket into the places that a program has for them, where
+// it has some; to be undone with its file in both once it was launched, or the end of the
+// conversation would never be seen.
+Result<> hand_over_conversation(const Program* program, int sync, int listener);
 
 // The words of a payload's host that came with kPayloadFailed.
 [[nodiscard]] Error read_payload_failure(const UniqueFd& words);

@@ -186,6 +186,12 @@ class Cgroup {
   // It also becomes readable when the cgroup goes and, on v2, at other memory events: what happened
   // is in Stats::oom_kills.
   Result<UniqueFd> watch_oom() const;
+  // A descriptor that has POLLPRI when something in the cgroup has waited for memory for `stall` of
+  // `window` (500 ms to 10 s), at most once a window, and POLLERR when the cgroup goes (Linux:
+  // Documentation/accounting/psi.rst). kUnsupported on v1; ENOENT where the kernel has no
+  // CONFIG_PSI.
+  Result<UniqueFd> watch_memory_stalls(std::chrono::microseconds stall,
+                                       std::chrono::microseconds window) const;
 
  private:
   explicit Cgroup(Paths paths) : paths_(std::move(paths)) {}

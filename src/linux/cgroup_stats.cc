@@ -195,4 +195,15 @@ Result<UniqueFd> Cgroup::watch_oom() const {
   return watch_oom_v1(directory);
 }
 
+Result<UniqueFd> Cgroup::watch_memory_stalls(std::chrono::microseconds stall,
+                                             std::chrono::microseconds window) const {
+  if (paths_.mode != Mode::kV2) {
+    return fail(ErrorCode::kUnsupported, "memory stalls can be watched on cgroup v2 only");
+  }
+  const std::string file = directory_of("unified") + "/memory.pressure";
+  UniqueFd watch = TRY(open_file(file, O_RDWR | O_NONBLOCK));
+  TRY(write_all(watch.get(), fmt::format("some {} {}", stall.count(), window.count()), file));
+  return watch;
+}
+
 }  // namespace trivet::cgroup

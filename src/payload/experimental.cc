@@ -13,6 +13,10 @@ namespace {
 constexpr const char* kVariable = "TRIVET_EXPERIMENTAL";
 constexpr const char* kAnnotation = "dev.trivet.experimental";
 
+std::string own_config() {
+  return default_config_dir() + "/config.yml";
+}
+
 Result<bool> parse_switch(std::string_view text, std::string_view where) {
   if (text == "true" || text == "1") return true;
   if (text == "false" || text == "0" || text.empty()) return false;
@@ -43,7 +47,7 @@ Result<bool> is_experimental(const std::map<std::string, std::string>& annotatio
     if (TRY(parse_switch(entry->second, kAnnotation))) return true;
   }
   if (TRY(read_setting("/etc/trivet/config.yml"))) return true;
-  return read_setting(default_config_dir() + "/config.yml");
+  return read_setting(own_config());
 }
 
 Result<> require_experimental(const std::map<std::string, std::string>& annotations) {
@@ -51,8 +55,9 @@ Result<> require_experimental(const std::map<std::string, std::string>& annotati
   return std::unexpected(
       Error(ErrorCode::kUnsupported,
             "isolation microvm is experimental: it has not run on hosts with KVM yet")
-          .hint("allow it with --experimental, TRIVET_EXPERIMENTAL=1, or \"experimental: true\" in "
-                "/etc/trivet/config.yml"));
+          .hint(fmt::format("allow it with --experimental, {}=1, the annotation {}=true, or "
+                            "\"experimental: true\" in {}",
+                            kVariable, kAnnotation, own_config())));
 }
 
 }  // namespace trivet::payload

@@ -97,13 +97,15 @@ void Engine::close() {
 
 void Engine::say_failed(const Error& error) {
   const int target = conversation_ ? conversation_.get() : sync_.get();
-  if (target >= 0) {
-    const Message message{.kind = MessageKind::kPayloadFailed};
-    if (const auto words = sealed_memfd("trivet-failure", error_to_text(error))) {
-      (void)send_with_fd(target, &message, sizeof message, words->get());
-    }
-  }
+  if (target >= 0) send_failure(target, error);
   close();
+}
+
+void send_failure(int conversation, const Error& error) {
+  const Message message{.kind = MessageKind::kPayloadFailed};
+  if (const auto words = sealed_memfd("trivet-failure", error_to_text(error))) {
+    (void)send_with_fd(conversation, &message, sizeof message, words->get());
+  }
 }
 
 }  // namespace trivet::vmm

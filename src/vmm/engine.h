@@ -11,6 +11,9 @@
 
 namespace trivet::vmm {
 
+// Says kPayloadFailed with the words to whoever is at the other end.
+void send_failure(int conversation, const Error& error);
+
 class Engine {
  public:
   struct Handlers {

@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "vmm/confine.h"
 #include "vmm/connection.h"
+#include "vmm/engine.h"
 #include "vmm/relay.h"
 
 namespace trivet::vmm {
@@ -22,10 +23,9 @@ constexpr uint32_t kSession = guest::kFirstRequestSession;
 constexpr int kExitFailed = 125;
 constexpr int kExitKilled = 137;  // 128 + SIGKILL
 
-int exit_code_of(const Error& error) {
-  if (error.code() == ErrorCode::kCommandNotFound) return 127;
-  if (error.code() == ErrorCode::kCommandNotExecutable) return 126;
-  return kExitFailed;
+// The guest or the whole machine has come to its end meanwhile: the engine's words for it.
+Error not_running() {
+  return {ErrorCode::kWrongState, "container not running: it is stopped"};
 }
 
 Result<UniqueFd> connect_to_machine() {
@@ -35,6 +35,7 @@ Result<UniqueFd> connect_to_machine() {
   address.sun_family = AF_UNIX;
   std::strncpy(address.sun_path, payload::microvm::kControlSocket, sizeof address.sun_path - 1);
   if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno == ECONNREFUSED || errno == ENOENT) return std::unexpected(not_running());
     return fail_errno("connect to the virtual machine");
   }
   return fd;
@@ -42,8 +43,11 @@ Result<UniqueFd> connect_to_machine() {
 
 class Proxy {
  public:
-  Proxy(const payload::microvm::ExecJob& job, EventLoop loop, Signals signals, UniqueFd socket)
+  // `sync` is closed when the program runs.
+  Proxy(const payload::microvm::ExecJob& job, UniqueFd& sync, EventLoop loop, Signals signals,
+        UniqueFd socket)
       : job_(job),
+        sync_(sync),
         loop_(std::move(loop)),
         signals_(std::move(signals)),
         peer_(loop_, std::move(socket), guest::Direction::kToHost),
@@ -57,6 +61,7 @@ class Proxy {
     TRY(confine_self());
     peer_.send(FrameType::kExec, kSession, guest::print(job_.request));
     TRY(loop_.run());
+    if (failure_) return std::unexpected(*failure_);
     return exit_code_;
   }
 
@@ -64,7 +69,7 @@ class Proxy {
   Result<> handle(const Frame& frame) {
     switch (frame.type) {
       case FrameType::kDone:
-        runs_ = true;
+        sync_.reset();
         return relay_.start();
       case FrameType::kFailed:
         give_up(guest::parse_error(frame.payload));
@@ -83,47 +88,51 @@ class Proxy {
 
   // As the kernel does with the processes of a container whose init has ended.
   void machine_ended(const Error& error) {
-    if (!runs_) return give_up(error);
+    if (sync_) return give_up(error.code() == ErrorCode::kNetwork ? not_running() : error);
     if (ended_) return;
     ended_ = true;
     exit_code_ = kExitKilled;
     loop_.stop();
   }
 
-  void give_up(const Error& error) {
+  void give_up(Error error) {
     if (ended_) return;
     ended_ = true;
-    exit_code_ = exit_code_of(error);
-    std::string text = error.message();
-    if (!error.hint_text().empty()) text += fmt::format(" ({})", error.hint_text());
-    (void)write_all(STDERR_FILENO, text + (job_.terminal ? "\r\n" : "\n"), "stderr");
+    failure_ = error.code() == ErrorCode::kWrongState ? not_running() : std::move(error);
     loop_.stop();
   }
 
   const payload::microvm::ExecJob& job_;
+  UniqueFd& sync_;
   EventLoop loop_;
   Signals signals_;
   Connection peer_;
   Relay relay_;
-  bool runs_ = false;  // the program was executed
   bool ended_ = false;
+  std::optional<Error> failure_;  // why the program was not executed
   int exit_code_ = kExitFailed;
 };
 
-Result<int> try_exec(const payload::microvm::ExecJob& job) {
+Result<int> try_exec(const payload::microvm::ExecJob& job, UniqueFd& sync) {
   Signals signals = TRY(Signals::block());
   EventLoop loop = TRY(EventLoop::create());
   UniqueFd socket = TRY(connect_to_machine());
-  Proxy proxy(job, std::move(loop), std::move(signals), std::move(socket));
+  Proxy proxy(job, sync, std::move(loop), std::move(signals), std::move(socket));
   return proxy.run();
 }
 
 }  // namespace
 
 int run_exec(const payload::microvm::ExecJob& job) {
-  const auto code = try_exec(job);
+  UniqueFd sync(job.sync);
+  const auto code = try_exec(job, sync);
   if (code) return *code;
-  (void)write_all(STDERR_FILENO, code.error().message() + "\n", "stderr");
+  if (sync) {
+    send_failure(sync.get(), code.error());
+  } else {
+    (void)write_all(STDERR_FILENO, fmt::format("trivet-vmm: {}\n", code.error().message()),
+                    "stderr");
+  }
   return kExitFailed;
 }
 

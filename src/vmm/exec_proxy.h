@@ -5,7 +5,7 @@
 
 namespace trivet::vmm {
 
-// To the program's end; its exit code, or 125 to 127 with the words on stderr.
+// To the program's end; its exit code. Why it could not be executed is said in the conversation.
 int run_exec(const payload::microvm::ExecJob& job);
 
 }  // namespace trivet::vmm

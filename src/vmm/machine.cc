@@ -104,6 +104,7 @@ Result<> Machine::handle_init(const Frame& frame) {
 // The guest writes everything back while the last output is passed on.
 Result<> Machine::program_ended(const guest::Exit& exit) {
   relay_->stop();
+  router_->refuse_clients();
   exit_code_ = exit.code;
   report_.page().oom_killed = exit.oom_killed ? 1 : 0;
   phase_ = Phase::kEnding;
@@ -141,6 +142,7 @@ bool Machine::is_restoring() const {
 // The agent's connection has ended, or what came was malformed; the first is followed by the end of
 // QEMU.
 void Machine::agent_ended(const Error& error) {
+  router_->close();
   if (error.code() != ErrorCode::kNetwork) return give_up(error);
   loop_.set_timer(Timer::kEnd, kQemuEndLimit,
                   [this] { give_up(explain_end("the guest's agent has gone")); });
@@ -180,6 +182,7 @@ void Machine::lose(const Error& error) {
   report_.page().lost = 1;
   report_.set_message(text);
   relay_->stop();
+  router_->close();
   agent_->close();
   phase_ = Phase::kEnding;
   exit_code_ = payload::microvm::kExitGuestLost;

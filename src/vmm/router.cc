@@ -42,7 +42,7 @@ Result<UniqueFd> make_listener(const std::string& path) {
 }  // namespace
 
 Router::~Router() {
-  if (listener_) loop_.forget(listener_.get());
+  refuse_clients();
 }
 
 Result<> Router::listen() {
@@ -52,6 +52,16 @@ Result<> Router::listen() {
 
 Result<> Router::open() {
   return loop_.watch(listener_.get(), EPOLLIN, [this](uint32_t) { accept_client(); });
+}
+
+void Router::refuse_clients() {
+  if (listener_) loop_.forget(listener_.get());
+  listener_.reset();
+}
+
+void Router::close() {
+  refuse_clients();
+  clients_.clear();
 }
 
 void Router::accept_client() {

@@ -24,6 +24,11 @@ class Router {
   Result<> listen();
   Result<> open();
 
+  // Nobody comes any more: the container's program has ended.
+  void refuse_clients();
+  // Nor is there anybody to answer those who are there.
+  void close();
+
   // A frame of the guest in a session of clients. kCorrupt: the guest keeps no rules.
   Result<> handle(const guest::Frame& frame);
   // The agent's connection has room again.

@@ -48,7 +48,7 @@ def kernel(tmp_path):
     return path
 
 
-def setup(trivet, *options, **keywords):
+def vm_setup(trivet, *options, **keywords):
     return trivet.run("vm", "setup", "--format", "json", *options, **keywords)
 
 
@@ -57,12 +57,12 @@ def kernels(trivet):
 
 
 def test_a_kernel_from_a_file_becomes_the_current_one(trivet, kernel, tmp_path):
-    first = setup(trivet, "--kernel", kernel).json()
+    first = vm_setup(trivet, "--kernel", kernel).json()
     assert first["Release"] == "6.1.7-test" and first["Source"] == str(kernel)
     assert first["Acpi"] is False  # it has the parameter that names devices
     other = tmp_path / "other"
     other.write_bytes(make_vmlinux("6.6.0-other"))
-    setup(trivet, "--kernel", other)
+    vm_setup(trivet, "--kernel", other)
     assert [(entry["Release"], entry["Current"]) for entry in kernels(trivet)] == [
         ("6.6.0-other", True), ("6.1.7-test", False)]
     assert (trivet.data / "vm/current/vmlinux").read_bytes() == other.read_bytes()
@@ -70,14 +70,14 @@ def test_a_kernel_from_a_file_becomes_the_current_one(trivet, kernel, tmp_path):
 
 
 def test_without_an_option_what_is_there_stays(trivet, kernel):
-    setup(trivet, "--kernel", kernel)
-    again = setup(trivet).json()
+    vm_setup(trivet, "--kernel", kernel)
+    again = vm_setup(trivet).json()
     assert again["WasThere"] is True and again["Release"] == "6.1.7-test"
 
 
 def test_the_default_data_directory_can_be_chosen(trivet, kernel, tmp_path):
     trivet.env["TRIVET_VM_DIR"] = str(tmp_path / "vm")
-    setup(trivet, "--kernel", kernel)
+    vm_setup(trivet, "--kernel", kernel)
     assert (tmp_path / "vm/current/kernel.json").exists() and not (trivet.data / "vm").exists()
 
 
@@ -88,7 +88,7 @@ def test_every_compression_of_kernels_is_known(trivet, tmp_path, program):
         pytest.skip(f"needs {program[0]}")
     image = tmp_path / "vmlinuz"
     image.write_bytes(make_bzimage(make_vmlinux(), program, append_size=program[0] != "gzip"))
-    setup(trivet, "--kernel", image)
+    vm_setup(trivet, "--kernel", image)
     assert (trivet.data / "vm/current/vmlinux").read_bytes() == make_vmlinux()
 
 
@@ -100,44 +100,44 @@ def test_every_compression_of_kernels_is_known(trivet, tmp_path, program):
 def test_what_is_no_kernel_for_a_guest_is_refused(trivet, tmp_path, content, word):
     file = tmp_path / "file"
     file.write_bytes(content)
-    result = setup(trivet, "--kernel", file, check=False)
+    result = vm_setup(trivet, "--kernel", file, check=False)
     assert result.returncode == 1 and word in result.stderr
     assert not (trivet.data / "vm/current").exists()
     assert kernels(trivet) == []
 
 
 def test_a_missing_file_and_two_sources_are_errors(trivet, kernel, tmp_path):
-    assert "No such file" in setup(trivet, "--kernel", tmp_path / "none", check=False).stderr
-    both = setup(trivet, "--kernel", kernel, "--from", tmp_path, check=False)
+    assert "No such file" in vm_setup(trivet, "--kernel", tmp_path / "none", check=False).stderr
+    both = vm_setup(trivet, "--kernel", kernel, "--from", tmp_path, check=False)
     assert both.returncode == 1 and "one source" in both.stderr
 
 
 def test_a_kernel_is_copied_to_another_host(trivet, kernel, tmp_path):
     trivet.env["TRIVET_VM_DIR"] = str(tmp_path / "there")
-    setup(trivet, "--kernel", kernel)
+    vm_setup(trivet, "--kernel", kernel)
     trivet.env["TRIVET_VM_DIR"] = str(tmp_path / "here")
     shutil.copytree(tmp_path / "there", tmp_path / "stick", symlinks=True)
-    copied = setup(trivet, "--from", tmp_path / "stick").json()
+    copied = vm_setup(trivet, "--from", tmp_path / "stick").json()
     assert copied["Release"] == "6.1.7-test" and copied["Source"] == str(kernel)
     (tmp_path / "stick/current/vmlinux").write_bytes(b"other")
-    refused = setup(trivet, "--from", tmp_path / "stick", check=False)
+    refused = vm_setup(trivet, "--from", tmp_path / "stick", check=False)
     assert refused.returncode == 1 and "not what was installed" in refused.stderr
 
 
 def test_a_damaged_kernel_is_installed_anew(trivet, kernel):
-    setup(trivet, "--kernel", kernel)
+    vm_setup(trivet, "--kernel", kernel)
     (trivet.data / "vm/current/vmlinux").write_bytes(b"damaged")
-    anew = setup(trivet, "--kernel", kernel).json()
+    anew = vm_setup(trivet, "--kernel", kernel).json()
     assert anew["WasThere"] is False
     assert (trivet.data / "vm/current/vmlinux").read_bytes() == kernel.read_bytes()
     assert len(list((trivet.data / "vm/kernels").iterdir())) == 1
 
 
 def test_kernels_are_removed_by_id_and_by_release(trivet, kernel, tmp_path):
-    first = setup(trivet, "--kernel", kernel).json()["Id"]
+    first = vm_setup(trivet, "--kernel", kernel).json()["Id"]
     other = tmp_path / "other"
     other.write_bytes(make_vmlinux("6.6.0-other"))
-    setup(trivet, "--kernel", other)
+    vm_setup(trivet, "--kernel", other)
     trivet.run("vm", "rm", "6.6.0-other")
     assert [(entry["Id"], entry["Current"]) for entry in kernels(trivet)] == [(first, True)]
     trivet.run("vm", "rm", first[:6])
@@ -150,7 +150,7 @@ def test_info_says_what_is_missing_and_how_to_get_it(trivet, kernel):
     before = trivet.run("vm", "info", "--format", "json").json()
     assert before["available"] is False and "no guest kernel" in before["reason"]
     assert "trivet vm setup" in before["parts"]["kernel"]["hint"]
-    setup(trivet, "--kernel", kernel)
+    vm_setup(trivet, "--kernel", kernel)
     after = trivet.run("vm", "info", "--format", "json").json()
     assert after["parts"]["kernel"]["available"] is True
     assert after["accelerator"]["name"] in ("kvm", "tcg")
@@ -172,7 +172,7 @@ def test_at_the_same_time_is_no_problem(trivet, kernel):
 
 @pytest.mark.debian
 def test_debians_kernel_is_fetched_and_works_offline_afterwards(trivet):
-    done = setup(trivet, timeout=300).json()
+    done = vm_setup(trivet, timeout=300).json()
     assert "cloud" in done["Release"] and done["Acpi"] is True
     assert done["Source"].startswith("linux-image-")
     modules = done["Modules"]
@@ -183,7 +183,7 @@ def test_debians_kernel_is_fetched_and_works_offline_afterwards(trivet):
     for module in record["modules"]:
         assert b"~Module signature appended~" not in (trivet.data / "vm/current" / module["path"]).read_bytes()
     trivet.env["PATH"] = "/nowhere"
-    assert setup(trivet).json()["WasThere"] is True
+    assert vm_setup(trivet).json()["WasThere"] is True
     assert os.listdir(trivet.data / "vm/kernels") == [done["Id"]]
 
 

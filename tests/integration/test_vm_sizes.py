@@ -112,9 +112,20 @@ def test_too_much_memory_is_killed_and_inspect_says_so(vm):
 @pytest.mark.parametrize("limit", ["32m", "128m"])
 def test_a_program_that_grows_in_small_steps_is_killed_too(vm, limit):
     """There is no swap: the kernel could go on for ever with throwing away the program's own pages."""
-    result = vm.box("awk", 'BEGIN { for (;;) a[n++] = sprintf("%50000s", "") }', check=False,
-                    options=["--memory", limit])
+    program = 'BEGIN { for (;;) a[n++] = sprintf("%50000s", "") }'
+    result = vm.run("run", "--network", "none", "--name", "hog", "--memory", limit, "busybox", "awk", program,
+                    check=False)
     assert result.returncode == 137
+    assert vm.inspect("hog")["State"]["OOMKilled"] is True
+
+
+def test_a_program_that_reads_more_than_the_limit_goes_on(vm):
+    """Not even when there is hardly any room left for what it reads."""
+    script = ("dd if=/dev/zero of=/big bs=1M count=48 2>/dev/null; cat /big | wc -c; "
+              "dd if=/dev/zero of=/dev/shm/fill bs=1M count=29 2>/dev/null; "
+              "for i in 1 2 3 4; do cat /big; done | wc -c")
+    result = vm.box("sh", "-c", script, options=["--memory", "32m"])
+    assert result.lines == [str(48 << 20), str(4 * 48 << 20)]
 
 
 def test_a_limit_that_is_no_reason_to_kill_kills_nothing(vm):

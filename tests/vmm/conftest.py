@@ -6,13 +6,15 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from shell import BINARIES, READY, Shell, container, make_images, memfd  # noqa: E402
+from shell import (BINARIES, PAYLOAD_FAILED, READY, Shell, container, make_images, memfd,  # noqa: E402
+                   receive)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,18 +42,32 @@ class Vm(Shell):
     def exec_process(self, *args: str, terminal: bool = False, env: tuple[str, ...] = (), **options):
         process = {"args": list(args), "cwd": "/", "env": ["PATH=/bin", *env], "user": {"uid": 0, "gid": 0},
                    "terminal": terminal}
+        ours, sync = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         job = memfd(json.dumps({"exec": {"request": json.dumps({"process": json.dumps(process)}),
-                                         "terminal": terminal}}))
+                                         "sync": sync.fileno(), "terminal": terminal}}))
         options.setdefault("stdin", subprocess.DEVNULL)
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.PIPE)
         try:
-            return subprocess.Popen(
+            found = subprocess.Popen(
                 ["nsenter", "--target", str(self.init), "--mount", "--pid", "--net", "--ipc", "--uts", "--root",
                  "--wd=/", "--", "/vm/trivet-vmm"],
-                env={"TRIVET_VMM_JOB": str(job)}, pass_fds=[job], **options)
+                env={"TRIVET_VMM_JOB": str(job)}, pass_fds=[job, sync.fileno()], **options)
+            found.sync = ours
+            return found
         finally:
             os.close(job)
+            sync.close()
+
+    def failed_exec(self, *args: str) -> dict:
+        """The error that the engine gets of a program that can't be executed."""
+        process = self.exec_process(*args)
+        message = receive(process.sync)
+        assert message and message[0] == PAYLOAD_FAILED, message
+        assert receive(process.sync) is None
+        assert process.communicate(timeout=60) == (b"", b"")
+        assert process.returncode != 0
+        return json.loads(message[1])
 
     def exec(self, *args: str, **options) -> tuple[int, bytes, bytes]:
         text = options.pop("input", None)

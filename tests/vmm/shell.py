@@ -97,6 +97,20 @@ def container(*args: str, terminal: bool = False, root: str = "/run/trivet/share
     }
 
 
+def receive(sync: socket.socket, timeout: float = 60) -> tuple[int, str] | None:
+    """The next message's kind and the words that came along; None at the end."""
+    sync.settimeout(timeout)
+    data, rights, _, _ = sync.recvmsg(MESSAGE.size, socket.CMSG_LEN(4))
+    if not data:
+        return None
+    words = ""
+    for _, _, content in rights:
+        fd = array.array("i", content)[0]
+        words = os.pread(fd, 65536, 0).decode()
+        os.close(fd)
+    return MESSAGE.unpack(data)[0], words
+
+
 class Shell:
     """A trivet-vmm in its shell. `job` has the members of a run job; descriptors in `fds` are inherited."""
 
@@ -130,17 +144,7 @@ class Shell:
         return int(pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
 
     def receive(self, timeout: float = 60) -> tuple[int, str] | None:
-        """The next message's kind and the words that came along; None at the end."""
-        self.sync.settimeout(timeout)
-        data, rights, _, _ = self.sync.recvmsg(MESSAGE.size, socket.CMSG_LEN(4))
-        if not data:
-            return None
-        words = ""
-        for _, _, content in rights:
-            fd = array.array("i", content)[0]
-            words = os.pread(fd, 65536, 0).decode()
-            os.close(fd)
-        return MESSAGE.unpack(data)[0], words
+        return receive(self.sync, timeout)
 
     def send(self, kind: int, connection: socket.socket | None = None):
         (connection or self.sync).send(MESSAGE.pack(kind, 0, 0, 0, 0))

@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from shell import GO, KEEP, PAYLOAD_FAILED, READY
+from shell import GO, KEEP, PAYLOAD_FAILED, READY, receive
 
 
 def finish(machine, text: bytes | None = None, timeout: float = 60) -> tuple[int, bytes, bytes]:
@@ -128,6 +128,10 @@ def test_sigkill_ends_everything(start_vm):
 # ---- exec
 
 
+def qemu_of(machine) -> int:
+    return int(open(f"/proc/{machine.init}/task/{machine.init}/children").read().split()[0])
+
+
 def test_exec(sleeper):
     assert sleeper.exec("sh", "-c", "cat; echo e >&2; exit 4", input=b"in") == (4, b"in", b"e\n")
 
@@ -140,8 +144,24 @@ def test_exec_many_at_once(sleeper):
 
 
 def test_exec_of_a_program_that_is_not_there(sleeper):
-    code, out, err = sleeper.exec("nope")
-    assert (code, out) == (127, b"") and b"executable file not found" in err
+    error = sleeper.failed_exec("nope")
+    assert error["code"] == "command-not-found" and "executable file not found" in error["message"]
+
+
+def test_exec_after_the_end_of_the_program_says_so(start_vm):
+    """The machine has gone, but trivet-vmm still has output that nobody has read."""
+    machine = start_vm("sh", "-c", "head -c 200000 /dev/zero")
+    qemu = qemu_of(machine)
+    machine.start()
+    deadline = time.monotonic() + 60
+    while os.path.exists(f"/proc/{qemu}"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert machine.process.poll() is None
+    error = machine.failed_exec("true")
+    assert (error["code"], error["message"]) == ("wrong-state", "container not running: it is stopped")
+    assert len(machine.process.stdout.read()) == 200000
+    assert machine.wait() == 0
 
 
 def test_exec_moves_much_data_both_ways(sleeper):
@@ -278,7 +298,7 @@ def status_of(pid: int) -> dict[str, str]:
 
 
 def test_what_runs_has_no_rights(sleeper):
-    qemu = int(open(f"/proc/{sleeper.init}/task/{sleeper.init}/children").read().split()[0])
+    qemu = qemu_of(sleeper)
     for pid, uid in ((sleeper.init, "0"), (qemu, "65534")):
         status = status_of(pid)
         assert status["CapEff"] == status["CapPrm"] == "0" * 16

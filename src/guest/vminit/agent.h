@@ -13,6 +13,7 @@
 #include "guest/messages.h"
 #include "guest/protocol.h"
 #include "guest/vminit/handshakes.h"
+#include "guest/vminit/memory_watch.h"
 #include "guest/vminit/port.h"
 #include "guest/vminit/session.h"
 
@@ -58,6 +59,7 @@ class Agent {
   Result<> create(std::string_view payload);
   Result<> watch_handshakes(const std::vector<Interface>& interfaces);
   Result<> create_container(const CreateRequest& request);
+  void watch_memory();
   Result<> start();
   Result<> exec(uint32_t id, std::string_view payload);
   Result<> exec_process(Session& session, const ExecRequest& request);
@@ -82,6 +84,7 @@ class Agent {
   std::optional<Handshakes> handshakes_;
   bool create_was_tried_ = false;
   std::optional<container::Container> container_;
+  std::optional<MemoryWatch> memory_watch_;
   std::map<uint32_t, Conversation> conversations_;
 };
 

@@ -108,7 +108,15 @@ Result<> Agent::create_container(const CreateRequest& request) {
   StreamEnds ends = std::move(pipes.ours);
   if (terminal) ends = TRY(make_terminal_ends(container_->take_console()));
   add_session(kInitSession, Kind::kProgram).attach(container_->init().pid, std::move(ends));
+  watch_memory();
   return {};
+}
+
+// A kernel that can't tell (CONFIG_PSI) is no reason to refuse the container.
+void Agent::watch_memory() {
+  if (container_->cgroup() == nullptr) return;
+  memory_watch_.emplace(loop_, *container_->cgroup());
+  if (auto opened = memory_watch_->open(); !opened) say(opened.error().message());
 }
 
 Result<> Agent::start() {
@@ -169,6 +177,7 @@ void Agent::shut_down(uint32_t id) {
       (void)::kill(conversation.session->pid(), SIGKILL);
     }
   }
+  memory_watch_.reset();
   if (container_) {
     if (auto removed = container_->remove(container::Container::Force::kYes); !removed) {
       say(removed.error().message());

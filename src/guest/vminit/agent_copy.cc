@@ -50,6 +50,8 @@ struct CopyDescriptors {
 // point in there (/etc/hosts) would take the mount away. Nothing else of the agent's stays open:
 // the streams of other sessions would not end.
 [[noreturn]] void run_copy(const CopyDescriptors& fds, const CopyRequest& request, bool in) {
+  // It is no part of the container, whose memory may run out meanwhile.
+  (void)write_existing(AT_FDCWD, "/proc/self/oom_score_adj", "-1000");
   const bool joined = ::setns(fds.mounts, CLONE_NEWNS) == 0;
   (void)::dup2(fds.data, kData);
   (void)::dup2(fds.report, kReport);

@@ -18,8 +18,8 @@
 
 namespace trivet::guest {
 
-// The deadlines of the loop: those of sessions have the session's number, and 0 is no program's.
-enum class Timer : int { kHost = 0 };
+// The deadlines of the loop: those of sessions have the session's number, which is above 0.
+enum class Timer : int { kHost = 0, kMemory = -1 };
 
 // Our ends of a program's streams. With a terminal `in` and `out` are its master.
 struct StreamEnds {

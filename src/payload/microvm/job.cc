@@ -113,6 +113,7 @@ Result<ExecJob> parse_exec_job(const JsonView& view) {
   std::string request;
   TRY(view.read("request", request));
   job.request = TRY(guest::parse_exec(request));
+  TRY(view.read("sync", job.sync));
   TRY(view.read("terminal", job.terminal));
   return job;
 }
@@ -136,7 +137,9 @@ std::string print_job(const Job& job) {
 }
 
 std::string print_job(const ExecJob& job) {
-  const Json json{{"request", guest::print(job.request)}, {"terminal", job.terminal}};
+  const Json json{{"request", guest::print(job.request)},
+                  {"sync", job.sync},
+                  {"terminal", job.terminal}};
   return Json{{"exec", json}}.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -103,6 +103,7 @@ struct Job {
 // For `exec`: executed in the shell of a running VM, relays its own stdio, signals and window size.
 struct ExecJob {
   guest::ExecRequest request;
+  int sync = -1;  // the engine's conversation: closed when the program runs, or kPayloadFailed
   bool terminal = false;
 };
 

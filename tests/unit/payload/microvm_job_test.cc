@@ -42,11 +42,12 @@ TEST(MicrovmJob, ComesBackAsItWasPrinted) {
 }
 
 TEST(MicrovmJob, OfAnExecComesBackToo) {
-  const ExecJob job{.request = {.process = "{\"args\":[\"sh\"]}"}, .terminal = true};
+  const ExecJob job{.request = {.process = "{\"args\":[\"sh\"]}"}, .sync = 5, .terminal = true};
   const auto again = parse_job(print_job(job));
   ASSERT_TRUE(again) << again.error().message();
   ASSERT_TRUE(again->exec);
   EXPECT_EQ(print_job(*again->exec), print_job(job));
+  EXPECT_EQ(again->exec->sync, 5);
 }
 
 TEST(MicrovmJob, NonsenseIsAnError) {

@@ -1,0 +1,80 @@
+#include "guest/vminit/memory_watch.h"
+
+#include <algorithm>
+
+#include "base/fs.h"
+#include "guest/vminit/console.h"
+#include "guest/vminit/session.h"
+
+namespace trivet::guest {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+// Thrashing takes more than that; it is no sign of it yet.
+constexpr milliseconds kStall{50};
+constexpr milliseconds kStallWindow{1000};
+constexpr milliseconds kPause{1000};
+// After the last stall.
+constexpr int kLooks = 5;
+
+Result<MemoryUse> read_use(const cgroup::Cgroup& cgroup) {
+  const cgroup::Stats stats = TRY(cgroup.stats());
+  const auto detail = [&](const char* name) {
+    const auto found = stats.memory_details.find(name);
+    return found == stats.memory_details.end() ? 0 : found->second;
+  };
+  const uint64_t files = detail("file");
+  return MemoryUse{.used = stats.memory_usage,
+                   .cache = files - std::min(files, detail("shmem")),
+                   .refaults = detail("workingset_refault_file"),
+                   .major_faults = detail("pgmajfault"),
+                   .user_ns = stats.cpu_user_ns,
+                   .system_ns = stats.cpu_system_ns};
+}
+
+// The kernel chooses the largest program, kills and counts as it does by itself. All that it may
+// choose is the container's, but for processes of `cp`, which have excluded themselves.
+Result<> have_one_killed() {
+  return write_existing(AT_FDCWD, "/proc/sysrq-trigger", "f");
+}
+
+}  // namespace
+
+MemoryWatch::~MemoryWatch() {
+  close();
+}
+
+Result<> MemoryWatch::open() {
+  stalls_ = TRY(cgroup_.watch_memory_stalls(kStall, kStallWindow));
+  return loop_.watch(stalls_.get(), EPOLLPRI, [this](uint32_t events) { stalled(events); });
+}
+
+void MemoryWatch::stalled(uint32_t events) {
+  if ((events & EPOLLERR) != 0) return close();  // the cgroup has gone
+  const bool looking = looks_left_ > 0;
+  looks_left_ = kLooks;
+  if (!looking) look();
+}
+
+void MemoryWatch::look() {
+  const auto use = read_use(cgroup_);
+  if (!use) {
+    looks_left_ = 0;
+    return say(use.error().message());
+  }
+  if (detector_.look(*use)) {
+    if (auto killed = have_one_killed(); !killed) say(killed.error().message());
+  }
+  if (--looks_left_ > 0) loop_.set_timer(Timer::kMemory, kPause, [this] { look(); });
+}
+
+void MemoryWatch::close() {
+  if (!stalls_) return;
+  loop_.forget(stalls_.get());
+  loop_.clear_timer(Timer::kMemory);
+  stalls_.reset();
+}
+
+}  // namespace trivet::guest

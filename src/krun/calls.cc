@@ -82,15 +82,15 @@ struct Caller<int32_t(Types...)> {
   }
 
  private:
-  template <size_t... kIndex>
+  template <size_t... Index>
   static Result<int32_t> call_with(void* address,
                                    [[maybe_unused]] std::span<const std::string> words,
-                                   std::index_sequence<kIndex...> /*indices*/) {
+                                   std::index_sequence<Index...> /*indices*/) {
     std::tuple<Argument<Types>...> arguments;
     Result<> read;
-    (void)(... && (read = std::get<kIndex>(arguments).read(words[kIndex])).has_value());
+    (void)(... && (read = std::get<Index>(arguments).read(words[Index])).has_value());
     if (!read) return std::unexpected(std::move(read).error());
-    return reinterpret_cast<int32_t (*)(Types...)>(address)(std::get<kIndex>(arguments).value...);
+    return reinterpret_cast<int32_t (*)(Types...)>(address)(std::get<Index>(arguments).value...);
   }
 };
 

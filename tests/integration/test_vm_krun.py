@@ -4,6 +4,7 @@ asked for, and the library itself (scripts/setup-libkrun) says whether it would 
 import json
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -256,3 +257,52 @@ def test_a_namespace_of_others_is_refused(able):
                 network="ns:/run/netns/trivet-krun-test")
     finally:
         subprocess.run(["ip", "netns", "del", "trivet-krun-test"], check=True)
+
+
+# ---------------------------------------------------------------- the library itself
+
+@pytest.fixture(scope="module")
+def libkrun():
+    printed = subprocess.run([ROOT / "scripts/setup-libkrun", "--print-directory"], check=True,
+                             capture_output=True, text=True).stdout
+    directory = pathlib.Path(printed.strip())
+    if not directory.exists():
+        pytest.skip("libkrun is not built: run scripts/setup-libkrun")
+    return directory
+
+
+# libkrun's types, as Rust has them, in the order of its own header's.
+RUST_TYPES = {"i32": "int32_t", "u32": "uint32_t", "u8": "uint8_t", "bool": "bool", "RawFd": "int",
+              "c_int": "int", "*const c_char": "const char*", "*const u8": "uint8_t* const"}
+
+
+def test_the_functions_are_declared_as_the_library_defines_them(libkrun):
+    """Parameters and results, of which `int` and `int32_t` are the same."""
+    defined = {name: [RUST_TYPES.get(parameter.split(": ")[1].strip(), parameter)
+                      for parameter in parameters.split(",") if parameter.strip()]
+               for name, parameters in re.findall(
+                   r'pub (?:unsafe )?extern "C" fn (\w+)\(([^)]*)\) -> i32 \{',
+                   (libkrun / "lib.rs").read_text().replace("libc::", ""))}
+    declared = {name: [parameter.strip().rsplit(" ", 1)[0]
+                       for parameter in parameters.split(",") if parameter]
+                for name, parameters in re.findall(r"int32_t (krun_\w+)\(([^)]*)\);",
+                                                   (ROOT / "src/krun/api.h").read_text())}
+    assert sorted(declared) == sorted({call[0] for call in planned()})
+    assert declared == {name: defined[name] for name in declared}
+
+
+def test_the_library_takes_what_was_planned_and_lacks_only_kvm(libkrun, open_folder):
+    """All calls, the kernel and the disks among them; nobody may not open /dev/kvm."""
+    if os.path.exists("/dev/kvm") and os.stat("/dev/kvm").st_mode & 0o006:
+        pytest.skip("everybody may open /dev/kvm")
+    calls = planned()
+    kernel = next(call for call in calls if call[0] == "krun_set_kernel")
+    kernel[2], kernel[4] = str(open_folder / "vmlinux"), str(open_folder / "initramfs")
+    shutil.copy(harness.VM_DIR / "current/vmlinux", kernel[2])
+    pathlib.Path(kernel[4]).write_bytes(bytes(512))
+    library = shutil.copy(libkrun / "libkrun.so.1", open_folder)
+    done, _ = start(library, calls, open_folder)
+    assert "Error creating the Kvm object" in done.stderr
+    pathlib.Path(kernel[4]).unlink()
+    done, _ = start(library, calls, open_folder)
+    assert done.stderr.endswith("trivet-krun: krun_set_kernel: Invalid argument [EINVAL]\n")

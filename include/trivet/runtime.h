@@ -133,6 +133,7 @@ struct RunOptions {
   // "" and "auto": by annotations, image and program; "native", "wasm", "microvm".
   std::string isolation;
   bool experimental = false;  // microvm: allowed though it is not yet ripe
+  std::string vmm;            // microvm: the machine's program, "qemu", "libkrun"; "": qemu
   std::string accelerator;    // microvm: "auto", "kvm", "tcg"; "": auto
   bool no_template = false;   // microvm: boot, instead of restoring a machine that has booted
   std::string disk_size;      // microvm: of the writable disk, "20g"; "": 10 GiB

@@ -26,6 +26,11 @@ SyscallFilter::SyscallFilter() {
   add(BPF_JMP | BPF_JEQ | BPF_K, kArchitecture, 1, 0);
   add(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS, 0, 0);
   load(offsetof(seccomp_data, nr));
+#if defined(__x86_64__)
+  // The same calls once more, for programs with pointers of 32 bits.
+  add(BPF_JMP | BPF_JGE | BPF_K, __X32_SYSCALL_BIT, 0, 1);
+  add(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS, 0, 0);
+#endif
 }
 
 void SyscallFilter::allow(std::span<const uint32_t> calls) {
@@ -68,8 +73,9 @@ void SyscallFilter::refuse(uint32_t call, uint16_t error) {
   add(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error, 0, 0);
 }
 
-Result<> SyscallFilter::install() {
-  add(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM, 0, 0);
+Result<> SyscallFilter::install(Others others) {
+  const bool allowed = others == Others::kAllow;
+  add(BPF_RET | BPF_K, allowed ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EPERM, 0, 0);
   if (prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) != 0) return fail_errno("set no_new_privs");
   const sock_fprog program{.len = static_cast<unsigned short>(code_.size()),
                            .filter = code_.data()};

@@ -1,5 +1,5 @@
 // Seccomp filters that are put together without a library, in microseconds, for programs that limit
-// themselves at every start. What no rule allows fails with EPERM.
+// themselves at every start.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,10 @@ class SyscallFilter {
   void allow_values(uint32_t call, unsigned argument, std::span<const uint32_t> values);
   void refuse(uint32_t call, uint16_t error);
 
+  // What no rule is about: it fails with EPERM, or is allowed.
+  enum class Others { kRefuse, kAllow };
   // For all threads of the process, with no_new_privs.
-  Result<> install();
+  Result<> install(Others others = Others::kRefuse);
 
  private:
   void add(int code, uint32_t k, uint8_t if_true, uint8_t if_false);

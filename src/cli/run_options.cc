@@ -71,6 +71,9 @@ void declare_container(Command& command, RunFlags& flags) {
       .defaults_to("auto")
       .one_of({"auto", "native", "microvm", "wasm"});
   command.flag("--experimental", run.experimental, "Allow microvm, which is not yet ripe");
+  command.value("--vmm", "NAME", run.vmm, "microvm: the machine's program, qemu or libkrun")
+      .defaults_to("qemu")
+      .one_of({"qemu", "libkrun"});
   command
       .value("--accel", "NAME", run.accelerator,
              "microvm: run on the processor (kvm) or emulated in software (tcg)")

@@ -208,7 +208,8 @@ Result<> Monitor::prepare_payload(const oci::Spec& spec, const std::string& bund
   }
   if (prepared && prepared->machine) {
     const payload::MachineFacts& machine = *prepared->machine;
-    status_.vm = VmStatus{.kernel = machine.kernel,
+    status_.vm = VmStatus{.vmm = machine.vmm,
+                          .kernel = machine.kernel,
                           .accelerator = machine.accelerator,
                           .vcpus = machine.vcpus,
                           .memory_mib = machine.memory_mib,

@@ -78,7 +78,8 @@ Json status_json(const Status& status) {
   if (status.started) json["started"] = format_rfc3339(*status.started);
   if (status.finished) json["finished"] = format_rfc3339(*status.finished);
   if (status.vm) {
-    json["vm"] = {{"kernel", status.vm->kernel},
+    json["vm"] = {{"vmm", status.vm->vmm},
+                  {"kernel", status.vm->kernel},
                   {"accelerator", status.vm->accelerator},
                   {"vcpus", status.vm->vcpus},
                   {"memoryMib", status.vm->memory_mib},
@@ -208,6 +209,7 @@ Result<> read_behaviour(const JsonView& json, Record& record) {
 }
 
 Result<> read_vm(const JsonView& json, VmStatus& vm) {
+  TRY(json.read("vmm", vm.vmm));
   TRY(json.read("kernel", vm.kernel));
   TRY(json.read("accelerator", vm.accelerator));
   TRY(json.read("vcpus", vm.vcpus));

@@ -87,6 +87,7 @@ struct WasmStatus {
 
 // A microVM's machine.
 struct VmStatus {
+  std::string vmm;
   std::string kernel;
   std::string accelerator;
   uint32_t vcpus = 0;

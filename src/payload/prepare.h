@@ -49,6 +49,7 @@ struct Request {
 
 // A microVM, for people who look at it.
 struct MachineFacts {
+  std::string vmm;  // "qemu", "libkrun"
   std::string kernel;
   std::string accelerator;  // "kvm", "tcg"
   uint32_t vcpus = 0;

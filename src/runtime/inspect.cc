@@ -58,7 +58,8 @@ OrderedJson describe_wasm(const monitor::WasmStatus& wasm) {
 }
 
 OrderedJson describe_vm(const monitor::VmStatus& vm) {
-  return {{"Kernel", vm.kernel},
+  return {{"Vmm", vm.vmm},
+          {"Kernel", vm.kernel},
           {"Accelerator", vm.accelerator},
           {"VCpus", vm.vcpus},
           {"MemoryMiB", vm.memory_mib},

@@ -3,6 +3,7 @@
 #include "base/fs.h"
 #include "image/bundle.h"
 #include "payload/microvm/machine.h"
+#include "payload/microvm/vmm_choice.h"
 #include "payload/prepare.h"
 #include "payload/wasm/limits.h"
 #include "payload/wasm/module_file.h"
@@ -42,6 +43,7 @@ Result<> check_options_of_others(const RunOptions& options, payload::Isolation i
   const std::string no_template = options.no_template ? "on" : "";
   for (const Belonging& entry : {Belonging{"--fuel", options.fuel, Isolation::kWasm},
                                  Belonging{"--invoke", options.invoke, Isolation::kWasm},
+                                 Belonging{"--vmm", options.vmm, Isolation::kMicrovm},
                                  Belonging{"--accel", options.accelerator, Isolation::kMicrovm},
                                  Belonging{"--no-template", no_template, Isolation::kMicrovm},
                                  Belonging{"--disk", options.disk_size, Isolation::kMicrovm}}) {
@@ -97,6 +99,7 @@ RunOptions microvm_options(RunOptions options) {
   namespace microvm = payload::microvm;
   options.isolation = payload::isolation_name(payload::Isolation::kMicrovm);
   options.annotations[payload::kIsolationAnnotation] = options.isolation;
+  if (!options.vmm.empty()) options.annotations[microvm::kVmmAnnotation] = options.vmm;
   if (!options.accelerator.empty()) {
     options.annotations[microvm::kAcceleratorAnnotation] = options.accelerator;
   }

@@ -1,4 +1,4 @@
-// The programs that the supervisor starts: QEMU and virtiofsd.
+// The programs that the supervisor starts: the machine's and virtiofsd.
 #pragma once
 
 #include <optional>

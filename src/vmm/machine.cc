@@ -13,8 +13,9 @@ namespace {
 
 // A reader of our stdio that is slow gets this long when the guest is gone.
 constexpr std::chrono::seconds kLastWordsLimit{2};
-// How long QEMU's own end may come after that of the agent's connection; its words are better.
-constexpr std::chrono::milliseconds kQemuEndLimit{1000};
+// How long the machine's own end may come after that of the agent's connection; its words are
+// better.
+constexpr std::chrono::milliseconds kVmmEndLimit{1000};
 
 }  // namespace
 
@@ -140,11 +141,11 @@ bool Machine::is_restoring() const {
 }
 
 // The agent's connection has ended, or what came was malformed; the first is followed by the end of
-// QEMU.
+// the machine.
 void Machine::agent_ended(const Error& error) {
   router_->close();
   if (error.code() != ErrorCode::kNetwork) return give_up(error);
-  loop_.set_timer(Timer::kEnd, kQemuEndLimit,
+  loop_.set_timer(Timer::kEnd, kVmmEndLimit,
                   [this] { give_up(explain_end("the guest's agent has gone")); });
 }
 

@@ -44,7 +44,7 @@ class Machine {
 
   // machine_start.cc: processes and connections
   Result<> start();
-  Result<> start_qemu();
+  Result<> start_vmm();
   Result<> reopen_state();
   void close_given();
   Result<> watch();
@@ -96,11 +96,12 @@ class Machine {
   std::optional<Listener> console_;
   std::optional<Listener> diagnostics_;
   Network network_;
-  std::optional<Qmp> qmp_;
+  std::optional<Qmp> qmp_;  // to a machine that listens
   std::optional<Connection> agent_;
   std::optional<Router> router_;
   std::optional<Relay> relay_;
-  Child qemu_;
+  Child vmm_;
+  const char* vmm_name_ = "";
   Child share_;
   int state_number_ = -1;
   std::vector<off_t> disk_sizes_;

@@ -1,10 +1,11 @@
-// From QEMU's start to a guest that is awake: by a boot, or out of a template. And the making of
-// one.
+// From the machine's start to a guest that is awake: by a boot, or out of a template. And the
+// making of one.
 #include <chrono>
 #include <unistd.h>
 
 #include "base/text.h"
 #include "vmm/machine.h"
+#include "vmm/qemu_plan.h"
 
 namespace trivet::vmm {
 

@@ -44,14 +44,14 @@ Result<> Machine::start() {
   for (const guest::Interface& interface : network_.interfaces) {
     job_.create.interfaces.push_back(interface);
   }
-  TRY(start_qemu());
+  TRY(start_vmm());
   TRY(watch());
   if (job_.mode == Job::Mode::kRun) TRY(relay_->prepare_terminal());
   TRY(router_->listen());
   return confine_self();
 }
 
-Result<> Machine::start_qemu() {
+Result<> Machine::start_vmm() {
   SocketPair qmp = TRY(make_socket_pair());
   SocketPair agent = TRY(make_socket_pair());
   SocketPair console = TRY(make_socket_pair());
@@ -63,23 +63,24 @@ Result<> Machine::start_qemu() {
     preload = TRY(sealed_memfd("trivet-preload", preload_library(), kExecutableMemfd));
     if (restores(job_)) TRY(reopen_state());
   }
-  const QemuPlan plan = plan_qemu(job_, {.qmp = qmp.theirs.get(),
-                                         .agent = agent.theirs.get(),
-                                         .console = console.theirs.get(),
-                                         .share = share.connection.get(),
-                                         .preload = preload.get(),
-                                         .network = network_.backends});
+  const VmmPlan plan = plan_vmm(job_, {.qmp = qmp.theirs.get(),
+                                       .agent = agent.theirs.get(),
+                                       .console = console.theirs.get(),
+                                       .share = share.connection.get(),
+                                       .preload = preload.get(),
+                                       .network = network_.backends});
   state_number_ = plan.state_number;
   begun_ = EventLoop::Clock::now();
-  qemu_ = TRY(start_child({.argv = plan.argv,
-                           .inherited = plan.inherited,
-                           .env = plan.env,
-                           .stderr_fd = diagnostics.write_end.get(),
-                           .uid = job_.qemu_uid}));
+  vmm_name_ = plan.name;
+  vmm_ = TRY(start_child({.argv = plan.argv,
+                          .inherited = plan.inherited,
+                          .env = plan.env,
+                          .stderr_fd = diagnostics.write_end.get(),
+                          .uid = job_.qemu_uid}));
   share_ = std::move(share.server);
   console_.emplace(loop_, std::move(console.ours), job_.console);
   diagnostics_.emplace(loop_, std::move(diagnostics.read_end), -1);
-  qmp_.emplace(loop_, std::move(qmp.ours));
+  if (plan.listens) qmp_.emplace(loop_, std::move(qmp.ours));
   agent_.emplace(loop_, std::move(agent.ours), guest::Direction::kToHost);
   router_.emplace(loop_, *agent_);
   relay_.emplace(loop_, *agent_, signals_,
@@ -95,12 +96,16 @@ Result<> Machine::reopen_state() {
   return {};
 }
 
-// What is QEMU's now. The sizes of its disks are needed after a restore.
+// What is the machine's now. The sizes of its disks are needed after a restore.
 void Machine::close_given() {
   for (const auto& disk : job_.disks) {
     struct stat status{};
     disk_sizes_.push_back(fstat(disk.fd, &status) == 0 ? status.st_size : 0);
     ::close(disk.fd);
+  }
+  if (job_.krun) {
+    ::close(job_.krun->program);
+    ::close(job_.krun->library);
   }
   if (!job_.saved) return;
   ::close(job_.saved->memory);
@@ -110,14 +115,16 @@ void Machine::close_given() {
 Result<> Machine::watch() {
   TRY(console_->open(nullptr));
   TRY(diagnostics_->open(nullptr));
-  TRY(qmp_->open({.on_event = [this](const QmpEvent& event) { handle_event(event); },
-                  .on_failure = [this](const Error& error) { give_up(error); }}));
+  if (qmp_) {
+    TRY(qmp_->open({.on_event = [this](const QmpEvent& event) { handle_event(event); },
+                    .on_failure = [this](const Error& error) { give_up(error); }}));
+  }
   TRY(agent_->open({.on_frame = [this](const guest::Frame& frame) { return handle_frame(frame); },
                     .on_end = [this](const Error& error) { agent_ended(error); },
                     .on_drained = [this] { router_->agent_drained(); }}));
   TRY(engine_.open({.on_go = [this] { go(); }, .on_abandoned = [this] { stop(1); }}));
   signals_.on_child([this] { reap_orphans(); });
-  TRY(watch_child(qemu_, "QEMU"));
+  TRY(watch_child(vmm_, vmm_name_));
   return watch_child(share_, "virtiofsd");
 }
 
@@ -140,13 +147,13 @@ void Machine::child_ended(Child& child, const char* name) {
 void Machine::reap_orphans() const {
   siginfo_t info{};
   while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
-    if (info.si_pid == qemu_.pid || info.si_pid == share_.pid) return;
+    if (info.si_pid == vmm_.pid || info.si_pid == share_.pid) return;
     (void)waitid(P_PID, static_cast<id_t>(info.si_pid), &info, WEXITED | WNOHANG);
     info = {};
   }
 }
 
-// The guest's last words say more than that its connection or QEMU has ended.
+// The guest's last words say more than that its connection or the machine has ended.
 Error Machine::explain_end(std::string_view what) {
   console_->drain();
   diagnostics_->drain();

@@ -7,7 +7,7 @@
 #include "base/unique_fd.h"
 #include "guest/messages.h"
 #include "payload/microvm/job.h"
-#include "vmm/qemu_plan.h"
+#include "vmm/vmm_plan.h"
 
 namespace trivet::vmm {
 

@@ -6,16 +6,17 @@ namespace trivet::vmm {
 
 namespace {
 
-constexpr const char* kKernel = "/vm/kernel";
-constexpr const char* kInitramfs = "/vm/initramfs";
-
 // A guest that forks little has no use for more translated code than this; QEMU's own default grows
 // to a gigabyte, which would count against the container's memory.
 constexpr int kTranslationMib = 128;
 
 class Builder {
  public:
-  explicit Builder(const Job& job) : job_(job) { plan_.argv = {job.qemu}; }
+  explicit Builder(const Job& job) : job_(job) {
+    plan_.name = "QEMU";
+    plan_.argv = {job.qemu};
+    plan_.listens = true;
+  }
 
   void add(std::string option, std::string value) {
     plan_.argv.push_back(std::move(option));
@@ -23,11 +24,7 @@ class Builder {
   }
   void flag(std::string option) { plan_.argv.push_back(std::move(option)); }
 
-  // QEMU's number of a descriptor of ours.
-  int give(int fd) {
-    plan_.inherited.push_back({.fd = fd, .number = next_number_});
-    return next_number_++;
-  }
+  int give(int fd) { return plan_.give(fd); }
   void socket(const char* id, int fd) {
     add("-chardev", fmt::format("socket,id={},fd={}", id, give(fd)));
   }
@@ -81,7 +78,7 @@ class Builder {
     add("-append", command_line());
   }
 
-  void control(const QemuEnds& ends) {
+  void control(const VmmEnds& ends) {
     socket("qmp", ends.qmp);
     add("-mon", "chardev=qmp,mode=control");
     socket("console", ends.console);
@@ -122,7 +119,7 @@ class Builder {
     if (restores(job_)) plan_.state_number = give(job_.saved->state);
   }
 
-  QemuPlan take() { return std::move(plan_); }
+  VmmPlan take() { return std::move(plan_); }
 
  private:
   [[nodiscard]] bool has_memory_object() const { return job_.share || job_.saved.has_value(); }
@@ -137,9 +134,7 @@ class Builder {
   }
 
   [[nodiscard]] std::string command_line() const {
-    std::string text =
-        "console=ttyS0 quiet panic=-1 reboot=t no_timer_check cryptomgr.notests "
-        "noreplace-smp init_on_alloc=0 random.trust_cpu=on audit=0";
+    std::string text = kernel_words('t');
     if (job_.kvm) return text;
     // The clock under emulation is the host's TSC, and to measure its frequency fails on a busy
     // host: the guest would hang.
@@ -150,8 +145,7 @@ class Builder {
   }
 
   const Job& job_;
-  QemuPlan plan_;
-  int next_number_ = 3;
+  VmmPlan plan_;
 };
 
 }  // namespace
@@ -160,11 +154,7 @@ std::string disk_node(size_t index) {
   return fmt::format("disk{}", index);
 }
 
-bool restores(const Job& job) {
-  return job.saved.has_value() && job.mode == Job::Mode::kRun;
-}
-
-QemuPlan plan_qemu(const Job& job, const QemuEnds& ends) {
+VmmPlan plan_qemu(const Job& job, const VmmEnds& ends) {
   Builder builder(job);
   builder.confine();
   builder.machine();

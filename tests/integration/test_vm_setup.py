@@ -8,17 +8,9 @@ import subprocess
 
 import pytest
 
+from vm_harness import make_vmlinux
+
 PAYLOAD_OFFSET = 0x40
-
-
-def make_vmlinux(release="6.1.7-test", note=18):
-    """An ELF file with a note for direct boot and a banner: what makes a kernel one for a guest."""
-    notes = struct.pack("<III4s8s", 4, 8, note, b"Xen\0", bytes(8))
-    header = struct.pack("<4sBBBBQHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 2, 62, 1, 0, 64, 0, 0, 64,
-                         56, 1, 64, 0, 0)
-    segment = struct.pack("<IIQQQQQQ", 4, 0, 64 + 56, 0, 0, len(notes), len(notes), 4)
-    banner = f"Linux version {release} (gcc) #1\0virtio_mmio.device\0".encode()
-    return header + segment + notes + b"\0" + banner + bytes(range(256)) * 64
 
 
 def make_bzimage(vmlinux, program, append_size=True):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import pathlib
+import struct
 import subprocess
 
 import harness
@@ -25,12 +27,30 @@ def missing() -> str | None:
     return None
 
 
+def facts_of_host() -> dict:
+    """What trivet has found out of the host and noted; empty before the first microVM."""
+    try:
+        return json.loads((harness.VM_DIR / "host.json").read_text())
+    except FileNotFoundError:
+        return {}
+
+
 def copy_vm_dir(folder: pathlib.Path) -> pathlib.Path:
     """The kernel and what was found out of the host; no template."""
     for name in ("current", "kernels", "initramfs", "host.json", "scratch"):
         if os.path.lexists(harness.VM_DIR / name):
             subprocess.run(["cp", "-a", harness.VM_DIR / name, folder], check=True)
     return folder
+
+
+def make_vmlinux(release: str = "6.1.7-test", note: int = 18) -> bytes:
+    """An ELF file with a note for direct boot and a banner: what makes a kernel one for a guest."""
+    notes = struct.pack("<III4s8s", 4, 8, note, b"Xen\0", bytes(8))
+    header = struct.pack("<4sBBBBQHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 2, 62, 1, 0, 64, 0, 0, 64,
+                         56, 1, 64, 0, 0)
+    segment = struct.pack("<IIQQQQQQ", 4, 0, 64 + 56, 0, 0, len(notes), len(notes), 4)
+    banner = f"Linux version {release} (gcc) #1\0virtio_mmio.device\0".encode()
+    return header + segment + notes + b"\0" + banner + bytes(range(256)) * 64
 
 
 # ---------------------------------------------------------------- processes

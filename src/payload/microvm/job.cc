@@ -83,10 +83,19 @@ Result<> read_saved(const JsonView& view, std::optional<SavedMachine>& saved) {
   return found->read("state", saved->state);
 }
 
+Result<> read_krun(const JsonView& view, std::optional<KrunMachine>& krun) {
+  const auto found = TRY(view.find("krun"));
+  if (!found) return {};
+  krun.emplace();
+  TRY(found->read("program", krun->program));
+  return found->read("library", krun->library);
+}
+
 Result<Job> parse_run(const JsonView& view) {
   Job job;
   TRY(read_enum(view, "mode", kModes, job.mode));
   TRY(read_machine(view, job));
+  TRY(read_krun(view, job.krun));
   TRY(read_saved(view, job.saved));
   std::string create;
   TRY(view.read("create", create));
@@ -104,6 +113,10 @@ Result<Job> parse_run(const JsonView& view) {
   }
   if (job.share && job.saved) {
     return fail(ErrorCode::kInvalidArgument, "a machine with a shared directory has no template");
+  }
+  if (job.krun && (job.share || job.saved)) {
+    return fail(ErrorCode::kInvalidArgument,
+                "a machine by libkrun has neither a shared directory nor a template");
   }
   return job;
 }
@@ -124,6 +137,7 @@ std::string print_job(const Job& job) {
   Json json = print_machine(job);
   json["mode"] = kModes.at(static_cast<size_t>(job.mode));
   if (job.saved) json["saved"] = {{"memory", job.saved->memory}, {"state", job.saved->state}};
+  if (job.krun) json["krun"] = {{"program", job.krun->program}, {"library", job.krun->library}};
   if (job.mode == Job::Mode::kRun) json["create"] = guest::print(job.create);
   json["machineId"] = job.machine_id;
   json["sync"] = job.sync;

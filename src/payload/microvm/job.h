@@ -3,7 +3,7 @@
 // trivet-vmm is the init of a microVM's shell: it is executed by descriptor in namespaces and a
 // cgroup of its own, with a jail as its root that has nothing of the container's:
 //
-//   /usr, /lib…     the host's, read-only: QEMU, its libraries and firmware, virtiofsd
+//   /usr, /lib…     the host's, read-only: QEMU, libraries and firmware, virtiofsd
 //   /vm/kernel      the guest's kernel, an uncompressed vmlinux; read-only
 //   /vm/initramfs   read-only
 //   /share/…        what the guest gets from the host (bind mounts, read-only where they have to
@@ -66,6 +66,12 @@ struct SavedMachine {
   int state = -1;   // QEMU's migration stream without the memory
 };
 
+// A machine by libkrun.
+struct KrunMachine {
+  int program = -1;  // trivet-krun
+  int library = -1;  // libkrun.so.1
+};
+
 struct Job {
   enum class Mode {
     kRun,
@@ -76,6 +82,7 @@ struct Job {
   // The machine. The same in a template and in what is restored from it.
   std::string qemu = "/usr/bin/qemu-system-x86_64";
   std::string virtiofsd = "/usr/lib/qemu/virtiofsd";
+  std::optional<KrunMachine> krun;  // instead of QEMU
   bool kvm = false;
   uint64_t tsc_khz = 0;  // of the host: mandatory under software emulation
   uint32_t vcpus = 1;
@@ -84,7 +91,7 @@ struct Job {
   std::vector<Disk> disks;  // vda, vdb, …
   bool share = false;       // a virtiofs device; such a machine has no template
   Network network;
-  uint32_t qemu_uid = 65534;  // QEMU runs as this user, in no group but this one
+  uint32_t qemu_uid = 65534;  // the machine runs as this user, in no group but this one
 
   std::optional<SavedMachine> saved;  // kRun: restore from here, kMakeTemplate: write here
 

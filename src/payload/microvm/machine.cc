@@ -17,6 +17,7 @@
 #include "payload/microvm/scratch_disk.h"
 #include "payload/microvm/sizes.h"
 #include "payload/microvm/template_maker.h"
+#include "payload/microvm/vmm_choice.h"
 
 namespace trivet::payload::microvm {
 
@@ -101,6 +102,7 @@ class Machine {
   Result<Prepared> run() {
     TRY(plan());
     builder_.emplace(TRY(ProgramBuilder::make()));
+    TRY(add_krun());
     TRY(add_disks());
     TRY(add_network());
     TRY(add_template());
@@ -121,13 +123,19 @@ class Machine {
     sizes_ = TRY(plan_sizes(request_.spec));
     TRY(plan_content());
     for (const std::string& text : guest_.warnings) warn(text);
-    const Acceleration acceleration = TRY(choose_accelerator(
-        annotation(request_.spec, kAcceleratorAnnotation, "auto"), vm_directory_));
+    vmm_ = TRY(parse_vmm(annotation(request_.spec, kVmmAnnotation, "qemu")));
+    std::string accelerator = annotation(request_.spec, kAcceleratorAnnotation, "auto");
+    if (vmm_ == Vmm::kLibkrun) {
+      krun_ = TRY(find_krun_files());
+      accelerator = TRY(krun_accelerator(accelerator));
+    }
+    const Acceleration acceleration = TRY(choose_accelerator(accelerator, vm_directory_));
     if (!acceleration.warning.empty()) warn(acceleration.warning);
     job_.kvm = acceleration.accelerator == Accelerator::kKvm;
     job_.tsc_khz = acceleration.tsc_khz;
     boot_ = TRY(find_guest(vm_directory_, find_companion("trivet-vminit")));
     job_.boot_timeout_ms = job_.kvm ? kBootTimeoutMs : kEmulatedBootTimeoutMs;
+    if (vmm_ == Vmm::kLibkrun) TRY(check_krun_kernel(boot_.acpi, boot_.kernel_release));
     job_.acpi = boot_.acpi;
     job_.vcpus = sizes_.vcpus;
     job_.memory_mib = sizes_.memory_mib;
@@ -150,6 +158,16 @@ class Machine {
                                .source = lower.front(),
                                .options = {"rbind", "rprivate", "ro"}});
     }
+    return {};
+  }
+
+  Result<> add_krun() {
+    if (vmm_ != Vmm::kLibkrun) return {};
+    TRY(check_krun({.shares_files = job_.share,
+                    .has_own_network = request_.vm.network != VmNetwork::kNamespace}));
+    job_.krun.emplace();
+    job_.krun->program = builder_->add(TRY(open_host_program(krun_.program)));
+    job_.krun->library = builder_->add(TRY(open_host_program(krun_.library)));
     return {};
   }
 
@@ -189,9 +207,10 @@ class Machine {
     return {};
   }
 
-  // What serves files can't be saved, and how many devices a namespace brings is not known yet.
+  // What serves files can't be saved, how many devices a namespace brings is not known yet, and
+  // libkrun saves nothing.
   Result<> add_template() {
-    if (job_.share || job_.network.kind == Network::Kind::kTap) return {};
+    if (job_.krun || job_.share || job_.network.kind == Network::Kind::kTap) return {};
     if (request_.vm.no_template || !TRY(wants_template(request_.spec))) return {};
     auto found = find_or_make_template({.vm_directory = vm_directory_, .boot = boot_, .job = job_});
     if (!found) {
@@ -245,6 +264,7 @@ class Machine {
     prepared.program.shown = guest_.view;
     prepared.spec.annotations[kIsolationAnnotation] = isolation_name(Isolation::kMicrovm);
     prepared.machine = MachineFacts{
+        .vmm = vmm_name(vmm_),
         .kernel = boot_.kernel_release,
         .accelerator = accelerator_name(job_.kvm ? Accelerator::kKvm : Accelerator::kTcg),
         .vcpus = sizes_.vcpus,
@@ -257,6 +277,8 @@ class Machine {
   const Request& request_;
   std::string vm_directory_;
   Sizes sizes_;
+  Vmm vmm_ = Vmm::kQemu;
+  KrunFiles krun_;
   GuestPlan guest_;
   bool lower_is_shared_ = false;
   std::string no_template_;

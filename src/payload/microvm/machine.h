@@ -13,7 +13,7 @@ inline constexpr const char* kTemplateAnnotation = "dev.trivet.vm.template";  //
 inline constexpr const char* kDiskName = "scratch.ext4";
 
 // What would keep prepare_machine() from working, without making anything: sizes, what a VM can't
-// have, the accelerator, the kernel, the programs.
+// have, the machine's program, the accelerator, the kernel.
 struct MachineCheck {
   std::vector<std::string> warnings;
 };

@@ -11,6 +11,7 @@
 #include "payload/microvm/accelerator.h"
 #include "payload/microvm/host_tools.h"
 #include "payload/microvm/kernel_store.h"
+#include "payload/microvm/vmm_choice.h"
 
 namespace trivet::payload::microvm {
 
@@ -94,14 +95,10 @@ Part look_for_kvm(const std::string& vm_dir, Depth depth) {
 }
 
 Part look_for_libkrun() {
-  constexpr std::array kPlaces{"/usr/lib/x86_64-linux-gnu/", "/usr/lib64/", "/usr/lib/",
-                               "/usr/local/lib64/", "/usr/local/lib/"};
-  for (const std::string place : kPlaces) {
-    const std::string path = place + "libkrun.so.1";
-    if (exists(path)) return present("libkrun", Needed::kSometimes, path);
-  }
-  return absent("libkrun", Needed::kSometimes, "the library libkrun is not installed",
-                "it is not needed: QEMU does its work");
+  const auto files = find_krun_files();
+  if (files) return present("libkrun", Needed::kSometimes, files->library);
+  return absent("libkrun", Needed::kSometimes,
+                files.error().message() + ": there is no --vmm libkrun", files.error().hint_text());
 }
 
 }  // namespace

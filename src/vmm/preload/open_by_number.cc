@@ -1,10 +1,11 @@
-// Preloaded into QEMU: opening /proc/self/fd/N gives a duplicate of N instead of a new description.
+// Preloaded into QEMU, and a part of trivet-krun: opening /proc/self/fd/N gives a duplicate of N
+// instead of a new description.
 //
 // QEMU 7.2 opens the file of a memory backend by name and for writing, also when it maps it
 // privately. A template's memory is every later machine's, so a QEMU that a guest has taken over
 // must have no descriptor that writes to it; and it runs as a user who may not open the file. With
 // this it has the descriptor that it was given: for reading only. (-add-fd, which does the same for
-// disks, is not known to memory backends.)
+// disks, is not known to memory backends.) libkrun opens disks by name, too.
 //
 // No libc is linked; what is there is QEMU's own.
 #include <stdarg.h>
@@ -43,7 +44,8 @@ int open_path(const char* path, int flags, unsigned mode) {
 
 }  // namespace
 
-// The two names under which QEMU, built with large files and _FORTIFY_SOURCE, calls open(2).
+// The two names under which QEMU, built with large files and _FORTIFY_SOURCE, calls open(2); the
+// first is Rust's as well.
 extern "C" __attribute__((visibility("default"))) int open64(const char* path, int flags, ...) {
   va_list list;
   va_start(list, flags);

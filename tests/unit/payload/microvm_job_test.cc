@@ -41,6 +41,17 @@ TEST(MicrovmJob, ComesBackAsItWasPrinted) {
   EXPECT_EQ(again->run->saved->state, 8);
 }
 
+TEST(MicrovmJob, OfAMachineByLibkrunComesBackToo) {
+  Job job;
+  job.krun = {.program = 7, .library = 8};
+  job.create.config = "{}";
+  const auto again = parse_job(print_job(job));
+  ASSERT_TRUE(again) << again.error().message();
+  ASSERT_TRUE(again->run->krun);
+  EXPECT_EQ(again->run->krun->program, 7);
+  EXPECT_EQ(again->run->krun->library, 8);
+}
+
 TEST(MicrovmJob, OfAnExecComesBackToo) {
   const ExecJob job{.request = {.process = "{\"args\":[\"sh\"]}"}, .sync = 5, .terminal = true};
   const auto again = parse_job(print_job(job));
@@ -63,6 +74,9 @@ TEST(MicrovmJob, NonsenseIsAnError) {
            "{\"run\":{\"create\":\"{\"}}",
            "{\"run\":{\"mode\":\"makeTemplate\"}}",
            "{\"run\":{\"share\":true,\"saved\":{\"memory\":1,\"state\":2}}}",
+           "{\"run\":{\"krun\":{\"program\":1,\"library\":2},\"share\":true}}",
+           "{\"run\":{\"krun\":{\"program\":1,\"library\":2},\"saved\":{\"memory\":1,\"state\":2}}"
+           "}",
            "{\"exec\":{}}",
        }) {
     EXPECT_FALSE(parse_job(text)) << text;

@@ -14,9 +14,9 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr QemuEnds kEnds{.qmp = 10, .agent = 11, .console = 12};
+constexpr VmmEnds kEnds{.qmp = 10, .agent = 11, .console = 12};
 
-std::string print(const QemuPlan& plan) {
+std::string print(const VmmPlan& plan) {
   std::string text;
   for (const std::string& entry : plan.env) text += entry + "\n";
   for (size_t i = 0; i < plan.argv.size(); ++i) {
@@ -32,7 +32,7 @@ std::string print(const QemuPlan& plan) {
 }
 
 // With UPDATE_GOLDEN in the environment the files are written anew.
-void expect_golden(const std::string& name, const QemuPlan& plan) {
+void expect_golden(const std::string& name, const VmmPlan& plan) {
   const std::string path = std::string(TEST_DATA_DIR) + "/" + name;
   if (std::getenv("UPDATE_GOLDEN") != nullptr) std::ofstream(path) << print(plan);
   std::stringstream expected;
@@ -62,7 +62,7 @@ TEST(QemuPlan, OfAMachineWithEverything) {
   all.vcpus = 4;
   all.memory_mib = 2048;
   all.share = true;
-  QemuEnds ends = kEnds;
+  VmmEnds ends = kEnds;
   ends.share = 13;
   ends.network = {{.kind = NetBackend::Kind::kStream, .fd = 14},
                   {.kind = NetBackend::Kind::kTap, .fd = 15}};
@@ -73,7 +73,7 @@ TEST(QemuPlan, OfATemplateAndOfWhatIsRestoredFromIt) {
   Job made = job_with_disks();
   made.mode = Job::Mode::kMakeTemplate;
   made.saved = SavedMachine{.memory = 30, .state = 31};
-  QemuEnds ends = kEnds;
+  VmmEnds ends = kEnds;
   ends.preload = 16;
   ends.network = {{.kind = NetBackend::Kind::kStream, .fd = 14}};
   expect_golden("make_template.txt", plan_qemu(made, ends));
@@ -83,7 +83,7 @@ TEST(QemuPlan, OfATemplateAndOfWhatIsRestoredFromIt) {
 }
 
 // What makes up the machine: everything that is no number of a descriptor, and no way to start.
-std::vector<std::string> machine_of(const QemuPlan& plan) {
+std::vector<std::string> machine_of(const VmmPlan& plan) {
   std::vector<std::string> machine;
   for (size_t i = 1; i < plan.argv.size(); ++i) {
     const std::string& option = plan.argv[i];
@@ -123,7 +123,7 @@ TEST(QemuPlan, WithoutAcpiTheKernelFindsDevicesByItsCommandLine) {
 TEST(QemuPlan, NumbersAreUnique) {
   Job made = job_with_disks();
   made.saved = SavedMachine{.memory = 30, .state = 31};
-  const QemuPlan plan = plan_qemu(made, kEnds);
+  const VmmPlan plan = plan_qemu(made, kEnds);
   std::set<int> numbers;
   for (const InheritedFd& inherited : plan.inherited) {
     EXPECT_TRUE(numbers.insert(inherited.number).second);

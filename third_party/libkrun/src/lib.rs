@@ -1,0 +1,1 @@
+//! Nothing: what is wanted is the dependency, which is a shared library.

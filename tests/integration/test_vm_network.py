@@ -1,12 +1,16 @@
 """Networks of microVMs: by passt, none; several at once; what they refuse."""
 
+import contextlib
 import hashlib
 import os
 import pathlib
+import random
 import re
+import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -100,6 +104,49 @@ def test_a_server_that_speaks_first_is_heard(vm):
     for _ in range(3):
         with connect(port) as client:
             assert client.makefile().readline() == "one\n"
+
+
+def process_with_argument(argument):
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if argument.encode() in pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0"):
+                found.append(int(entry))
+    only, = found
+    return only
+
+
+@contextlib.contextmanager
+def halting(pid):
+    """The process runs a few milliseconds at a time, as on a host that is busy."""
+    ended = threading.Event()
+
+    def halt():
+        while not ended.wait(0.002):
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(random.uniform(0.002, 0.05))
+            os.kill(pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=halt)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@network
+def test_a_slow_passt_gets_no_data_together_with_a_handshake(vm):
+    """Older ones never end then."""
+    port = free_port()
+    name = vm.spawn("nc", "-ll", "-p", "8080", "-e", "echo", "one", network="pasta",
+                    options=["-p", f"127.0.0.1:{port}:8080"])
+    listens(vm, name)
+    with halting(process_with_argument(f"127.0.0.1/{port}:8080")):
+        for _ in range(20):
+            with connect(port) as client:
+                assert client.makefile().readline() == "one\n"
 
 
 @network

@@ -80,8 +80,9 @@ Result<> Agent::create(std::string_view payload) {
 Result<> Agent::watch_handshakes(const std::vector<Interface>& interfaces) {
   const auto found = std::ranges::find(interfaces, true, &Interface::completes_handshakes);
   if (found == interfaces.end()) return {};
-  handshakes_ = TRY_IN(Handshakes::open(found->name), "network");
-  return loop_.watch(handshakes_->fd(), EPOLLIN, [this](uint32_t) { handshakes_->complete(); });
+  handshakes_.emplace(loop_);
+  TRY_IN(handshakes_->open(found->name), "network");
+  return {};
 }
 
 Result<> Agent::create_container(const CreateRequest& request) {

@@ -1,8 +1,11 @@
 // TCP handshakes that passt leaves unfinished.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <string>
 
+#include "base/event_loop.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
@@ -12,21 +15,34 @@ namespace trivet::guest {
 // guest together with the first data of the client, not before: a server that speaks first would
 // never know of its client. As passt has accepted the client already when it sends the SYN, the
 // guest can do without the acknowledgement and make it up. A second one of passt's does no harm.
+//
+// But passt must have read the SYN,ACK by then: where it reads it together with data of the same
+// connection it counts its packets wrongly and never ends. So each acknowledgement waits for
+// passt's answer to an ARP request that was sent behind the SYN,ACK.
 class Handshakes {
  public:
-  // Of the connections that come in at this network device, from now on.
-  static Result<Handshakes> open(const std::string& device);
+  explicit Handshakes(EventLoop& loop) : loop_(loop) {}
+  Handshakes(const Handshakes&) = delete;
+  Handshakes& operator=(const Handshakes&) = delete;
+  ~Handshakes();
 
-  // Readable when there are some for complete().
-  [[nodiscard]] int fd() const { return seen_.get(); }
-  void complete();
+  // Completes those of connections that come in at this network device, from now on.
+  Result<> open(const std::string& device);
 
  private:
-  Handshakes(UniqueFd seen, UniqueFd answers)
-      : seen_(std::move(seen)), answers_(std::move(answers)) {}
+  void see_syn_acks();
+  void ask(std::string acknowledgement);
+  void hear_replies();
+  void acknowledge(const std::string& packet);
 
-  UniqueFd seen_;     // the SYN,ACK segments that go out
+  EventLoop& loop_;
+  UniqueFd syn_acks_;  // those that go out
+  UniqueFd arp_;
   UniqueFd answers_;  // packets for the guest itself
+  int device_ = 0;
+  std::string mac_;
+  uint32_t questions_ = 0;
+  std::map<uint32_t, std::string> waiting_;  // acknowledgements, by the question
 };
 
 }  // namespace trivet::guest

@@ -151,9 +151,8 @@ std::string print_job(const Job& job) {
 }
 
 std::string print_job(const ExecJob& job) {
-  const Json json{{"request", guest::print(job.request)},
-                  {"sync", job.sync},
-                  {"terminal", job.terminal}};
+  const Json json{
+      {"request", guest::print(job.request)}, {"sync", job.sync}, {"terminal", job.terminal}};
   return Json{{"exec", json}}.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

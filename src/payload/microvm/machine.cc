@@ -305,9 +305,11 @@ Result<MachineCheck> check_machine(const oci::Spec& spec, const std::string& dat
 
 Result<PreparedExec> prepare_machine_exec(const oci::Process& process, const std::string& user) {
   ProgramBuilder builder = TRY(ProgramBuilder::make());
-  const ExecJob job{.request = {.process = oci::print_process(process), .user = user},
-                    .sync = TRY(builder.add_place()),
-                    .terminal = process.terminal};
+  const ExecJob job {
+    .request = {.process = oci::print_process(process), .user = user},
+    .sync = TRY(builder.add_place())
+    , .terminal = process.terminal
+  };
   builder.set_conversation({.sync = job.sync});
   return PreparedExec {
     .process = plan_jail_process(process), .program = TRY(std::move(builder).finish(print_job(job)))

@@ -407,7 +407,8 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     if options.quick:
         return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]]]
     return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]],
-            [[integration_asan], [fuzzers, tidy]], [[faults]], [[vminit, microvms]], [[guest, systemd]]]
+            [[integration_asan], [fuzzers, tidy]], [[faults]], [[vminit, vmm, machines, microvms]],
+            [[guest, systemd]]]
 
 
 def parse_options() -> argparse.Namespace:

@@ -26,9 +26,9 @@ namespace {
 constexpr size_t kFileLimit = 1U << 20U;  // of one that is copied
 constexpr size_t kMachineIdBytes = 16;
 
-std::string annotation(const oci::Spec& spec, const char* name, std::string fallback) {
+std::string annotation(const oci::Spec& spec, const char* name, const std::string& fallback) {
   const auto entry = spec.annotations.find(name);
-  return entry == spec.annotations.end() ? std::move(fallback) : entry->second;
+  return entry == spec.annotations.end() ? fallback : entry->second;
 }
 
 Result<bool> wants_template(const oci::Spec& spec) {

@@ -93,12 +93,13 @@ class Client:
 
 
 def resize(terminal: harness.Terminal, rows: int, columns: int) -> None:
-    """Until the shell on the terminal sees it: some engines look for changes a while after the start."""
+    """Until the shell on the terminal sees it: some engines look for changes a while after the start, and
+    have a terminal without a size before, of which busybox's stty complains."""
     def shown() -> bool:
         terminal.resize(rows, columns + 1)
         terminal.resize(rows, columns)
         terminal.send("stty size\n")
-        return terminal.expect(r"\n(\d+ \d+)").group(1) == f"{rows} {columns}"
+        return terminal.expect(r"\n(\d+ \d+|stty: standard input)").group(1) == f"{rows} {columns}"
     harness.wait_for(shown, what=f"a terminal of {rows} by {columns}")
 
 

@@ -182,18 +182,15 @@ def test_much_data_arrives_as_it_was_sent(vm):
         clients[-1].sendall(b"!")
         assert clients[-1].recv(1) == b"!"
 
-    def send(client, sent):
-        client.sendall(sent)
-        client.shutdown(socket.SHUT_WR)
-
-    threads = [threading.Thread(target=send, args=pair) for pair in zip(clients, data)]
+    threads = [threading.Thread(target=client.sendall, args=[sent]) for client, sent in zip(clients, data)]
     for thread in threads:
         thread.start()
     came = [b""] * len(data)
 
+    # No end is announced in between, which passt of Debian 12 and 13 can't always do: docs/microvm.md.
     def receive(index):
         with clients[index].makefile("rb") as stream:
-            came[index] = stream.read()
+            came[index] = stream.read(len(data[index]))
 
     receivers = [threading.Thread(target=receive, args=[index]) for index in range(len(data))]
     for thread in receivers:

@@ -1,7 +1,6 @@
 // What is found out about the host: KVM, the time stamp counter, and where it is kept.
 #include <chrono>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include "base/process.h"
 #include "payload/microvm/accelerator.h"
 #include "payload/microvm/host_facts.h"
+#include "payload/scratch.h"
 
 namespace trivet::payload::microvm {
 namespace {
@@ -22,12 +22,8 @@ using Clock = std::chrono::steady_clock;
 
 class Host : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string path = std::filesystem::temp_directory_path().string() + "/trivet-test-XXXXXX";
-    directory = mkdtemp(path.data());
-  }
-  void TearDown() override { std::filesystem::remove_all(directory); }
-  std::string directory;
+  Scratch scratch;
+  const std::string& directory = scratch.path();
 };
 
 // Whichever it is on this host, it comes to an end and has words.

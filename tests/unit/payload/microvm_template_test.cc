@@ -15,6 +15,7 @@
 #include "base/fs.h"
 #include "payload/microvm/support.h"
 #include "payload/microvm/template_store.h"
+#include "payload/scratch.h"
 
 namespace trivet::payload::microvm {
 namespace {
@@ -27,12 +28,6 @@ constexpr uint64_t kMemory = 1U << 20U;
 
 class Templates : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string path = fs::temp_directory_path().string() + "/trivet-test-XXXXXX";
-    directory = mkdtemp(path.data());
-  }
-  void TearDown() override { fs::remove_all(directory); }
-
   [[nodiscard]] TemplateStore store(TemplateLimits limits = {}) const {
     return TemplateStore(directory, limits);
   }
@@ -44,7 +39,8 @@ class Templates : public ::testing::Test {
     return list_dir(AT_FDCWD, directory + "/templates").value_or(std::vector<std::string>{});
   }
 
-  std::string directory;
+  Scratch scratch;
+  const std::string& directory = scratch.path();
 };
 
 TEST_F(Templates, AreFoundOnceTheyWereMade) {

@@ -1,9 +1,8 @@
 #include "vmm/krun_plan.h"
 
-#include <fstream>
-#include <sstream>
-
 #include <gtest/gtest.h>
+
+#include "vmm/golden.h"
 
 namespace trivet::vmm {
 namespace {
@@ -16,19 +15,7 @@ std::string print(const VmmPlan& plan) {
     text += word.find(' ') == std::string::npos ? word : fmt::format("\"{}\"", word);
   }
   text += '\n';
-  for (const InheritedFd& inherited : plan.inherited) {
-    text += fmt::format("{} is our {}\n", inherited.number, inherited.fd);
-  }
-  return text;
-}
-
-// With UPDATE_GOLDEN in the environment the files are written anew.
-void expect_golden(const std::string& name, const VmmPlan& plan) {
-  const std::string path = std::string(TEST_DATA_DIR) + "/" + name;
-  if (std::getenv("UPDATE_GOLDEN") != nullptr) std::ofstream(path) << print(plan);
-  std::stringstream expected;
-  expected << std::ifstream(path).rdbuf();
-  EXPECT_EQ(print(plan), expected.str()) << name;
+  return text + print_inherited(plan);
 }
 
 Job job() {
@@ -43,7 +30,7 @@ constexpr int kAgent = 11;
 constexpr int kConsole = 12;
 
 TEST(KrunPlan, OfTheSmallestMachine) {
-  expect_golden("krun_small.txt", plan_krun(job(), {.agent = kAgent, .console = kConsole}));
+  expect_golden("krun_small.txt", print(plan_krun(job(), {.agent = kAgent, .console = kConsole})));
 }
 
 TEST(KrunPlan, OfAMachineWithEverything) {
@@ -52,11 +39,12 @@ TEST(KrunPlan, OfAMachineWithEverything) {
   all.memory_mib = 2048;
   all.disks = {{.fd = 22, .read_only = true}, {.fd = 23}};
   all.create.interfaces = {{.mac = "9a:55:9a:55:9a:55"}};
-  expect_golden("krun.txt",
-                plan_krun(all, {.agent = kAgent,
-                                .console = kConsole,
-                                .network = {{.kind = NetBackend::Kind::kStream, .fd = 14},
-                                            {.kind = NetBackend::Kind::kStream, .fd = 15}}}));
+  expect_golden(
+      "krun.txt",
+      print(plan_krun(all, {.agent = kAgent,
+                            .console = kConsole,
+                            .network = {{.kind = NetBackend::Kind::kStream, .fd = 14},
+                                        {.kind = NetBackend::Kind::kStream, .fd = 15}}})));
 }
 
 TEST(KrunPlan, TheJobSaysWhichMachineItIs) {

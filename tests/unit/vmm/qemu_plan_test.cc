@@ -1,10 +1,9 @@
 #include "vmm/qemu_plan.h"
 
-#include <fstream>
-#include <sstream>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "vmm/golden.h"
 
 namespace trivet::vmm {
 namespace {
@@ -25,19 +24,7 @@ std::string print(const VmmPlan& plan) {
                            !plan.argv[i + 1].starts_with('-');
     text += has_value ? ' ' : '\n';
   }
-  for (const InheritedFd& inherited : plan.inherited) {
-    text += fmt::format("{} is our {}\n", inherited.number, inherited.fd);
-  }
-  return text;
-}
-
-// With UPDATE_GOLDEN in the environment the files are written anew.
-void expect_golden(const std::string& name, const VmmPlan& plan) {
-  const std::string path = std::string(TEST_DATA_DIR) + "/" + name;
-  if (std::getenv("UPDATE_GOLDEN") != nullptr) std::ofstream(path) << print(plan);
-  std::stringstream expected;
-  expected << std::ifstream(path).rdbuf();
-  EXPECT_EQ(print(plan), expected.str()) << name;
+  return text + print_inherited(plan);
 }
 
 Job job() {
@@ -53,7 +40,7 @@ Job job_with_disks() {
 }
 
 TEST(QemuPlan, OfASmallMachineUnderEmulation) {
-  expect_golden("tcg.txt", plan_qemu(job_with_disks(), kEnds));
+  expect_golden("tcg.txt", print(plan_qemu(job_with_disks(), kEnds)));
 }
 
 TEST(QemuPlan, OfAMachineWithEverything) {
@@ -66,7 +53,7 @@ TEST(QemuPlan, OfAMachineWithEverything) {
   ends.share = 13;
   ends.network = {{.kind = NetBackend::Kind::kStream, .fd = 14},
                   {.kind = NetBackend::Kind::kTap, .fd = 15}};
-  expect_golden("kvm_share_network.txt", plan_qemu(all, ends));
+  expect_golden("kvm_share_network.txt", print(plan_qemu(all, ends)));
 }
 
 TEST(QemuPlan, OfATemplateAndOfWhatIsRestoredFromIt) {
@@ -76,10 +63,10 @@ TEST(QemuPlan, OfATemplateAndOfWhatIsRestoredFromIt) {
   VmmEnds ends = kEnds;
   ends.preload = 16;
   ends.network = {{.kind = NetBackend::Kind::kStream, .fd = 14}};
-  expect_golden("make_template.txt", plan_qemu(made, ends));
+  expect_golden("make_template.txt", print(plan_qemu(made, ends)));
   Job restored = made;
   restored.mode = Job::Mode::kRun;
-  expect_golden("restore.txt", plan_qemu(restored, ends));
+  expect_golden("restore.txt", print(plan_qemu(restored, ends)));
 }
 
 // What makes up the machine: everything that is no number of a descriptor, and no way to start.

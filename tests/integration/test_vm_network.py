@@ -94,26 +94,26 @@ def connect(port):
     return socket.create_connection(("127.0.0.1", port), timeout=60 * harness.SLOW)
 
 
-@network
-def test_a_server_that_speaks_first_is_heard(vm):
-    """As those of ssh and smtp do; the client sends nothing."""
+def server_that_speaks_first(vm):
     port = free_port()
     name = vm.spawn("nc", "-ll", "-p", "8080", "-e", "echo", "one", network="pasta",
                     options=["-p", f"127.0.0.1:{port}:8080"])
     listens(vm, name)
+    return port
+
+
+@network
+def test_a_server_that_speaks_first_is_heard(vm):
+    """As those of ssh and smtp do; the client sends nothing."""
+    port = server_that_speaks_first(vm)
     for _ in range(3):
         with connect(port) as client:
             assert client.makefile().readline() == "one\n"
 
 
-def process_with_argument(argument):
-    found = []
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            if argument.encode() in pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0"):
-                found.append(int(entry))
-    only, = found
-    return only
+def passts(port):
+    return [int(pid) for pid in subprocess.run(["pgrep", "-f", f"passt.* 127.0.0.1/{port}:"],
+                                               capture_output=True, text=True, check=True).stdout.split()]
 
 
 @contextlib.contextmanager
@@ -139,11 +139,9 @@ def halting(pid):
 @network
 def test_a_slow_passt_gets_no_data_together_with_a_handshake(vm):
     """Older ones never end then."""
-    port = free_port()
-    name = vm.spawn("nc", "-ll", "-p", "8080", "-e", "echo", "one", network="pasta",
-                    options=["-p", f"127.0.0.1:{port}:8080"])
-    listens(vm, name)
-    with halting(process_with_argument(f"127.0.0.1/{port}:8080")):
+    port = server_that_speaks_first(vm)
+    passt, = passts(port)
+    with halting(passt):
         for _ in range(20):
             with connect(port) as client:
                 assert client.makefile().readline() == "one\n"
@@ -237,10 +235,8 @@ def free_low_port():
 
 
 def users_of_passt(port):
-    pids = subprocess.run(["pgrep", "-f", f"passt.* 127.0.0.1/{port}:"], capture_output=True, text=True,
-                          check=True).stdout.split()
     return {re.search(r"^Uid:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1]
-            for pid in pids}
+            for pid in passts(port)}
 
 
 @network

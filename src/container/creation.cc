@@ -227,24 +227,20 @@ Result<> Creation::make_plans() {
 
 // Root of a new user namespace need not be able to reach the sources; the init of an ordinary user
 // can reach what its caller can.
-Result<> Creation::open_mount_sources(std::vector<int>& inherit) {
+Result<> Creation::open_mount_sources(std::vector<MountPlan>& mounts, std::vector<int>& inherit) {
   const bool reaches_less = namespaces_.user && geteuid() == 0;
-  std::vector<MountPlan*> mounts;
-  for (auto* list : {&root_.mounts, &root_.shown}) {
-    for (MountPlan& mount : *list) mounts.push_back(&mount);
-  }
-  for (MountPlan* mount : mounts) {
-    const bool is_bind = mount->kind == stage::MountKind::kBind;
-    if (!mount->id_map && !(reaches_less && is_bind)) continue;
-    auto source = open_mount_source(*mount);
-    if (!source && source.error().errnum() == ENOENT && mount->options.optional) continue;
+  for (MountPlan& mount : mounts) {
+    const bool is_bind = mount.kind == stage::MountKind::kBind;
+    if (!mount.id_map && !(reaches_less && is_bind)) continue;
+    auto source = open_mount_source(mount);
+    if (!source && source.error().errnum() == ENOENT && mount.options.optional) continue;
     if (!source) {
       return std::unexpected(std::move(source).error().in(
-          fmt::format("mount \"{}\" on \"{}\"", mount->source, mount->target)));
+          fmt::format("mount \"{}\" on \"{}\"", mount.source, mount.target)));
     }
     mount_sources_.push_back(std::move(*source));
-    mount->source_fd = mount_sources_.back().get();
-    inherit.push_back(mount->source_fd);
+    mount.source_fd = mount_sources_.back().get();
+    inherit.push_back(mount.source_fd);
   }
   return {};
 }
@@ -273,7 +269,8 @@ Result<> Creation::launch() {
   TRY(hand_over_conversation(options_.program, sync_.child.get(), listener.get()));
   std::vector<int> inherit{sync_.child.get(), listener.get(), mounted_root_.get()};
   add_program_descriptors(process_, fds.stdio, inherit);
-  TRY(open_mount_sources(inherit));
+  TRY(open_mount_sources(root_.mounts, inherit));
+  TRY(open_mount_sources(root_.shown, inherit));
   LaunchOptions launch_options{
       .clone_flags = namespaces_.clone_flags,
       .new_user_namespace = namespaces_.user,

@@ -38,7 +38,7 @@ class Creation {
   [[nodiscard]] bool can_do_without_cgroup(const Error& error) const;
   Result<> make_cgroup();
   Result<> make_plans();
-  Result<> open_mount_sources(std::vector<int>& inherit);
+  Result<> open_mount_sources(std::vector<MountPlan>& mounts, std::vector<int>& inherit);
   Result<> mount_root_here();  // when it has no mount namespace of its own
   Result<> launch();
   Result<> start_scope();

@@ -72,7 +72,6 @@ class Modules:
         module = self.folder / f"{name}.wasm"
         subprocess.run(["clang-19", "--target=wasm32-wasi", "-O2", "-o", module,
                         self.folder / f"{name}.c"], check=True)
-        time.sleep(SETTLED_SECONDS)
         return module
 
     def large(self) -> pathlib.Path:
@@ -121,8 +120,7 @@ def hello_image(workspace, trivet):
 
     run()  # makes an image of the module
     time.sleep(SETTLED_SECONDS)
-    return (run,
-            modules.wasmtime_run(modules.precompiled(module)))
+    return run, modules.wasmtime_run(modules.precompiled(module))
 
 
 def compute(workspace, program: str, make_config: Callable):

@@ -9,6 +9,7 @@
 #include <optional>
 #include <sys/epoll.h>
 #include <type_traits>
+#include <utility>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -28,16 +29,19 @@ class EventLoop {
   Result<> change(int fd, uint32_t events);
   void forget(int fd);
 
-  // One deadline for each name, of an enum of the caller's; setting it again replaces it.
+  // One deadline for each name, of an enum of the caller's; setting it again replaces it. Several
+  // that share a loop have each their own deadlines, by their address as `owner`.
   template <typename Timer>
     requires std::is_enum_v<Timer>
-  void set_timer(Timer timer, std::chrono::milliseconds delay, std::function<void()> action) {
-    deadlines_[static_cast<int>(timer)] = Deadline{Clock::now() + delay, std::move(action)};
+  void set_timer(Timer timer, std::chrono::milliseconds delay, std::function<void()> action,
+                 const void* owner = nullptr) {
+    deadlines_[{owner, static_cast<int>(timer)}] =
+        Deadline{Clock::now() + delay, std::move(action)};
   }
   template <typename Timer>
     requires std::is_enum_v<Timer>
-  void clear_timer(Timer timer) {
-    deadlines_.erase(static_cast<int>(timer));
+  void clear_timer(Timer timer, const void* owner = nullptr) {
+    deadlines_.erase({owner, static_cast<int>(timer)});
   }
 
   // Until stop() is called by a handler.
@@ -58,7 +62,7 @@ class EventLoop {
 
   UniqueFd epoll_;
   std::map<int, std::shared_ptr<Handler>> handlers_;
-  std::map<int, Deadline> deadlines_;
+  std::map<std::pair<const void*, int>, Deadline> deadlines_;
   bool stopped_ = false;
 };
 

@@ -40,6 +40,7 @@ Json record_json(const Record& record) {
             {"labels", record.labels},
             {"created", format_rfc3339(record.created)},
             {"isolation", record.isolation},
+            {"pod", record.pod},
             {"rootfs", record.rootfs},
             {"network", net::mode_name(record.network)},
             {"networkTarget", record.network_target},
@@ -183,6 +184,7 @@ Result<> read_image(const JsonView& json, Record& record) {
   TRY(read_labels(json, record.labels));
   TRY(read_time(json, "created", record.created));
   TRY(json.read("isolation", record.isolation));
+  TRY(json.read("pod", record.pod));
   TRY(read_overlay(json, record.overlay));
   TRY(json.read("rootfs", record.rootfs));
   TRY(json.read("anonymousVolumes", record.anonymous_volumes));

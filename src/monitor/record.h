@@ -46,6 +46,7 @@ struct Record {
   std::map<std::string, std::string> labels;
   Timestamp created{};
   std::string isolation = "native";
+  std::string pod;  // the id of the pod it belongs to; empty: none
 
   // What the monitor needs to run it.
   std::optional<container::OverlayRoot> overlay;  // nothing: --rootfs-write

@@ -59,6 +59,17 @@ struct JoinedContainers {
   std::string network_directory;  // DATA/containers/ID of `network`: its hosts and resolv.conf
 };
 
+// The pod that a container belongs to. Its network, ipc and uts namespaces (and pid, when shared)
+// are the infra container's: their paths stay empty in config.json, and the pod's supervisor fills
+// them in at each start.
+struct PodShell {
+  std::string id;
+  std::string directory;  // DATA/pods/ID: its hosts, resolv.conf, hostname and volumes
+  std::string hostname;
+  bool share_pid = false;
+  net::Mode network = net::Mode::kPasta;  // or kHost, kNone
+};
+
 // A volume that must exist before the container starts.
 struct VolumeUse {
   std::string name;
@@ -92,6 +103,7 @@ struct PlanInput {
   const JoinedContainers& joined;
   const Identity& identity;
   const monitor::Directories& directories;
+  const PodShell* pod = nullptr;
 };
 
 // Checks the options and makes the plan. Errors are kInvalidArgument or kUnsupported and name the

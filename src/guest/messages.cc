@@ -1,7 +1,7 @@
 // The documents, printed.
 #include "guest/messages.h"
 
-#include "guest/base64.h"
+#include "base/base64.h"
 #include "oci/json_writer.h"
 
 namespace trivet::guest {

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cctype>
 
-#include "guest/base64.h"
+#include "base/base64.h"
 #include "guest/messages.h"
 #include "guest/protocol.h"
 #include "oci/field.h"

@@ -3,24 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "guest/base64.h"
-
 namespace trivet::guest {
 namespace {
 
 using testing::HasSubstr;
-
-TEST(Base64, PrintingAndParsingAreInverse) {
-  std::string bytes;
-  for (int i = 0; i < 300; ++i) {
-    EXPECT_EQ(*decode_base64(encode_base64(bytes)), bytes);
-    bytes += static_cast<char>(i * 37);
-  }
-  EXPECT_EQ(encode_base64("foob"), "Zm9vYg==");
-  for (const char* wrong : {"Zm9", "Zm9=Zm9v", "Zm9v\n", "Zm9vYh==", "====", "Zm9vY==="}) {
-    EXPECT_FALSE(decode_base64(wrong)) << wrong;
-  }
-}
 
 TEST(Messages, CreateComesThrough) {
   const CreateRequest request{

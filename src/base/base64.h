@@ -6,10 +6,10 @@
 
 #include "base/result.h"
 
-namespace trivet::guest {
+namespace trivet {
 
 [[nodiscard]] std::string encode_base64(std::string_view bytes);
 // kCorrupt for what encode_base64 does not print.
 Result<std::string> decode_base64(std::string_view text);
 
-}  // namespace trivet::guest
+}  // namespace trivet

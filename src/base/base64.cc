@@ -1,10 +1,10 @@
-#include "guest/base64.h"
+#include "base/base64.h"
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
 
-namespace trivet::guest {
+namespace trivet {
 
 namespace {
 
@@ -62,4 +62,4 @@ Result<std::string> decode_base64(std::string_view text) {
   return bytes;
 }
 
-}  // namespace trivet::guest
+}  // namespace trivet

@@ -18,7 +18,8 @@ namespace trivet::pod {
 // What an action works on. It lives longer than the action.
 struct ActionTarget {
   EventLoop& loop;
-  // Of the pod, for sockets; negative: this process's own network (hostNetwork).
+  // Of the pod, for sockets; negative: this process's own network (hostNetwork). Hosts are numeric
+  // addresses or "localhost": nothing resolves names here.
   int network_namespace = -1;
   // Starts a command in the container with /dev/null as stdin and these two descriptors as stdout
   // and stderr; what it returns is a child of this process.
@@ -28,24 +29,27 @@ struct ActionTarget {
 };
 
 // An action that is going on; it is given up, and its command killed, when the object goes. `done`
-// is called once, from the loop: an error says what was wrong in a person's words ("HTTP probe
-// failed with status code 500", the command's exit code and first output, "connection refused",
-// "no answer within 1000 ms").
+// is called once, from the loop, and may delete the object. An error says what was wrong in a
+// person's words: "GET http://127.0.0.1:80/healthz: status code 500", `command "cat /x": exited
+// with code 1: cat: can't open …` (with the first 256 bytes of what it printed), "connection to
+// 127.0.0.1:6379: connect: Connection refused", "…: no answer within 1000 ms".
 class RunningAction {
  public:
   using Done = std::function<void(Result<> outcome)>;
   virtual ~RunningAction() = default;
-  // Children that are reaped through their pidfds here, and by nobody else; 0: none.
+  // A child that is reaped through its pidfd here, and by nobody else; 0: none. One that was given
+  // up is no more in this: it is reaped by the loop, or by who comes first.
   [[nodiscard]] virtual pid_t child() const { return 0; }
 };
+// kUnsupported for HTTPS, which would need a TLS library in the supervisor.
 Result<std::unique_ptr<RunningAction>> start_action(const Action& action,
                                                     std::chrono::milliseconds timeout,
                                                     const ActionTarget& target,
                                                     RunningAction::Done done);
 
 // A probe that is repeated by its rules for as long as the object lives. `on_change` is told when
-// the threshold of successes or failures has been crossed, with the last failure's message; for a
-// startup probe the first success ends it.
+// the threshold of successes or failures has been crossed, with the last failure's message, and may
+// delete the object; for a startup probe (kUntilGood) the first success ends it.
 class ProbeLoop {
  public:
   enum class State { kUnknown, kGood, kBad };

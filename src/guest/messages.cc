@@ -39,6 +39,15 @@ void print_interface(JsonWriter& writer, const Interface& interface) {
   writer.optional_member("completes_handshakes", interface.completes_handshakes);
 }
 
+void print_volume(JsonWriter& writer, const Volume& volume) {
+  writer.member("name", volume.name);
+  writer.member("mode", volume.mode);
+  writer.optional_member("uid", volume.uid);
+  writer.optional_member("gid", volume.gid);
+  writer.optional_member("in_memory", volume.in_memory);
+  writer.optional_member("size", volume.size);
+}
+
 }  // namespace
 
 std::string print(const Ready& message) {
@@ -67,6 +76,9 @@ std::string print(const CreateRequest& message) {
     writer.objects("files", message.files, print_file);
     writer.optional_member("hostname", message.hostname);
     writer.objects("interfaces", message.interfaces, print_interface);
+    writer.objects("volumes", message.volumes, print_volume);
+    writer.optional_member("infra", message.infra);
+    writer.optional_member("joins", message.joins);
   });
 }
 

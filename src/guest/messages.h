@@ -19,6 +19,8 @@ inline constexpr const char* kShareDirectory = "/run/trivet/share";      // the 
 inline constexpr const char* kFilesDirectory = "/run/trivet/files";      // CreateRequest::files
 inline constexpr const char* kLowerDirectory = "/run/trivet/lower";      // the image's block device
 inline constexpr const char* kScratchDirectory = "/run/trivet/scratch";  // upper/ and work/
+inline constexpr const char* kVolumesDirectory = "/run/trivet/volumes";  // CreateRequest::volumes
+inline constexpr const char* kInfraRoot = "/run/trivet/infra";           // CreateRequest::infra
 
 struct Ready {
   uint32_t version = 0;
@@ -52,6 +54,17 @@ struct Interface {
   bool completes_handshakes = false;
 };
 
+// A directory of the guest's own that the containers of a pod share: kVolumesDirectory/NAME. On the
+// scratch device, or in memory.
+struct Volume {
+  std::string name;
+  uint32_t mode = 0777;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  bool in_memory = false;
+  uint64_t size = 0;  // in memory, in bytes; 0: the kernel's default
+};
+
 struct CreateRequest {
   // The guest's own config.json: what can be had in the guest, with sources of bind mounts below
   // kShareDirectory and kFilesDirectory. Its root.path is below kShareDirectory, or unused with
@@ -63,8 +76,18 @@ struct CreateRequest {
   bool share = false;           // mount the virtiofs device at kShareDirectory
   bool blocks_signals = false;  // the program begins with all signals blocked: it is an init
   std::vector<InlineFile> files;
+
+  // The machine's own container only.
   std::string hostname;  // of the guest itself
   std::vector<Interface> interfaces;
+  std::vector<Volume> volumes;
+  // The program is trivet-infra, which came with the guest, in a root that is empty but for what
+  // is mounted (kInfraRoot). The session's input and output are its channel.
+  bool infra = false;
+
+  // Further containers only: the namespaces of the machine's own that it joins, by their names in
+  // runtime-spec. What the configuration has a path for is joined there.
+  std::vector<std::string> joins;
 };
 
 struct ExecRequest {

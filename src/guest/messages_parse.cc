@@ -16,6 +16,7 @@ using oci::Field;
 
 constexpr size_t kMaxFiles = 64;
 constexpr size_t kMaxInterfaces = 16;
+constexpr size_t kMaxVolumes = 256;
 constexpr size_t kMaxHostname = 64;
 constexpr size_t kEntropyDigits = 128;
 constexpr size_t kMachineIdDigits = 32;
@@ -111,6 +112,33 @@ Result<Interface> read_interface(const Field& field) {
   return interface;
 }
 
+Result<Volume> read_volume(const Field& field) {
+  Volume volume;
+  TRY(field.read_required("name", volume.name));
+  if (!is_plain_name(volume.name)) return field.at("name").invalid("not a file name");
+  TRY(field.read("mode", volume.mode));
+  if (volume.mode > 07777U) return field.at("mode").invalid("{:o} is no mode", volume.mode);
+  TRY(field.read("uid", volume.uid));
+  TRY(field.read("gid", volume.gid));
+  TRY(field.read("in_memory", volume.in_memory));
+  TRY(field.read("size", volume.size));
+  return volume;
+}
+
+Result<> read_pod(const Field& field, CreateRequest& message) {
+  TRY(field.read("volumes", message.volumes, read_volume));
+  if (message.volumes.size() > kMaxVolumes) {
+    return field.at("volumes").invalid("over {}", kMaxVolumes);
+  }
+  TRY(field.read("infra", message.infra));
+  TRY(field.read("joins", message.joins));
+  for (const std::string& name : message.joins) {
+    if (name == "ipc" || name == "uts" || name == "pid") continue;
+    return field.at("joins").invalid("\"{}\" is no namespace that is shared", name);
+  }
+  return {};
+}
+
 Result<CreateRequest> read_create(const Field& field) {
   CreateRequest message;
   TRY(field.read_required("config", message.config));
@@ -134,6 +162,7 @@ Result<CreateRequest> read_create(const Field& field) {
   if (message.interfaces.size() > kMaxInterfaces) {
     return field.at("interfaces").invalid("over {}", kMaxInterfaces);
   }
+  TRY(read_pod(field, message));
   return message;
 }
 

@@ -46,8 +46,8 @@ constexpr size_t kExitSize = 2;
 
 constexpr auto kToGuestRules = std::to_array<Rule>({
     {FrameType::kWake, kMaxDocument, kAgentSession, kAgentSession},
-    {FrameType::kCreate, kMaxDocument, kInitSession, kInitSession},
-    {FrameType::kStart, 0, kInitSession, kInitSession},
+    {FrameType::kCreate, kMaxDocument, kInitSession, UINT32_MAX},
+    {FrameType::kStart, 0, kInitSession, UINT32_MAX},
     {FrameType::kExec, kMaxDocument, kFirstRequestSession, UINT32_MAX},
     {FrameType::kRequest, kMaxDocument, kFirstRequestSession, UINT32_MAX},
     {FrameType::kCopyIn, kMaxDocument, kFirstRequestSession, UINT32_MAX},
@@ -80,6 +80,19 @@ const Rule* find_rule(Direction direction, FrameType type) {
   return direction == Direction::kToGuest ? search(kToGuestRules) : search(kToHostRules);
 }
 
+bool names_container(FrameType type) {
+  return type == FrameType::kCreate || type == FrameType::kExec || type == FrameType::kRequest ||
+         type == FrameType::kCopyIn || type == FrameType::kCopyOut;
+}
+
+// The machine's own container is made in its own session, and no other.
+bool is_container_valid(const Header& header) {
+  if (header.container > kMaxContainers) return false;
+  if (header.container != 0 && !names_container(header.type)) return false;
+  return header.type != FrameType::kCreate ||
+         (header.container == 0) == (header.session == kInitSession);
+}
+
 Result<> check_header(const Header& header, Direction direction) {
   const auto type = static_cast<unsigned>(header.type);
   const Rule* rule = find_rule(direction, header.type);
@@ -91,6 +104,10 @@ Result<> check_header(const Header& header, Direction direction) {
   if (header.session < rule->first_session || header.session > rule->last_session) {
     return fail(ErrorCode::kCorrupt, "agent protocol: frame of type {} in session {}", type,
                 header.session);
+  }
+  if (!is_container_valid(header)) {
+    return fail(ErrorCode::kCorrupt, "agent protocol: frame of type {} for container {}", type,
+                unsigned{header.container});
   }
   return {};
 }
@@ -107,12 +124,16 @@ std::array<char, kHeaderSize> print_header(const Header& header) {
   put_u32(out.data(), header.size);
   put_u32(out.data() + 4, header.session);
   out[8] = static_cast<char>(header.type);
+  out[9] = static_cast<char>(header.container);
   return out;
 }
 
-std::string make_frame(FrameType type, uint32_t session, std::string_view payload) {
-  const auto header = print_header(
-      {.size = static_cast<uint32_t>(payload.size()), .session = session, .type = type});
+std::string make_frame(FrameType type, uint32_t session, std::string_view payload,
+                       uint8_t container) {
+  const auto header = print_header({.size = static_cast<uint32_t>(payload.size()),
+                                    .session = session,
+                                    .type = type,
+                                    .container = container});
   std::string frame;
   frame.reserve(header.size() + payload.size());
   frame.append(header.data(), header.size());
@@ -203,16 +224,20 @@ void FrameReader::added(size_t count) {
 Result<std::optional<Frame>> FrameReader::next() {
   if (end_ - begin_ < kHeaderSize) return std::nullopt;
   const char* at = buffer_.data() + begin_;
-  const Header header{
-      .size = get_u32(at), .session = get_u32(at + 4), .type = static_cast<FrameType>(at[8])};
-  if (at[9] != 0 || at[10] != 0 || at[11] != 0) {
+  const Header header{.size = get_u32(at),
+                      .session = get_u32(at + 4),
+                      .type = static_cast<FrameType>(at[8]),
+                      .container = static_cast<uint8_t>(at[9])};
+  if (at[10] != 0 || at[11] != 0) {
     return fail(ErrorCode::kCorrupt, "agent protocol: a header with reserved bytes");
   }
   TRY(check_header(header, direction_));
   if (end_ - begin_ - kHeaderSize < header.size) return std::nullopt;
   begin_ += kHeaderSize + header.size;
-  return Frame{
-      .type = header.type, .session = header.session, .payload = {at + kHeaderSize, header.size}};
+  return Frame{.type = header.type,
+               .session = header.session,
+               .payload = {at + kHeaderSize, header.size},
+               .container = header.container};
 }
 
 }  // namespace trivet::guest

@@ -6,7 +6,11 @@
 //
 //   0     the agent itself: kReady, kWake, kAwake
 //   1     the container's program: kCreate, kStart, then its streams
-//   2 …   one request each (kExec, kRequest, kCopyIn, kCopyOut), and its streams
+//   2 …   one request each (kExec, kRequest, kCopyIn, kCopyOut), and its streams; or the program of
+//         a further container: kCreate, kStart, then its streams
+//
+// The guest of a pod holds several containers. Each has a number: 0 is the machine's own, that of
+// session 1. A frame that begins a session says in its header which container it is about.
 //
 // Life of a guest: it boots, opens the port once and says kReady. Nothing is sent to it before
 // that. The host says kWake: the time, fresh entropy, who the guest is (a guest that was restored
@@ -33,7 +37,7 @@
 
 namespace trivet::guest {
 
-inline constexpr uint32_t kProtocolVersion = 1;
+inline constexpr uint32_t kProtocolVersion = 2;
 inline constexpr const char* kAgentPort = "dev.trivet.agent";
 inline constexpr const char* kShareTag =
     "trivet";  // of the one virtiofs device, where there is one
@@ -42,6 +46,7 @@ inline constexpr uint32_t kAgentSession = 0;
 inline constexpr uint32_t kInitSession = 1;
 inline constexpr uint32_t kFirstRequestSession = 2;
 inline constexpr uint32_t kMaxSessions = 256;  // open at once
+inline constexpr uint8_t kMaxContainers = 64;  // besides the machine's own: 1 to 64
 
 inline constexpr size_t kHeaderSize = 12;
 inline constexpr size_t kMaxData = 64U << 10U;     // payload of a stream's frame
@@ -55,15 +60,16 @@ enum class FrameType : uint8_t {
   kAwake = 'A',   // session 0, answers kWake; kFailed there, too
   kDone = 'y',    // the request was carried out; payload empty
   kFailed = 'f',  // JSON error: {"code", "message", "hint", "errno"}; ends the session, unless it
-                  // answers kCreate or kStart
+                  // answers kCreate or kStart of session 1
   kAnswer = 'a',  // JSON, answers kRequest and ends the session
   kStdout = 'o',  // bytes; with a terminal everything comes here
   kStderr = 'O',  // bytes
   kExit = 'x',    // Exit; the program has ended and all of its output was sent; ends the session
   // host to guest
   kWake = 'w',      // JSON Wake; session 0
-  kCreate = 'C',    // JSON CreateRequest; session 1
-  kStart = 'S',     // session 1
+  kCreate = 'C',    // JSON CreateRequest; session 1, or a new one with a container's number. What
+                    // is left of an earlier container with that number is ended
+  kStart = 'S',     // the session of a kCreate
   kExec = 'E',      // JSON ExecRequest; kDone when the program was executed, or kFailed
   kRequest = 'Q',   // JSON {"operation": …, …}: see messages.h
   kCopyIn = 'I',    // JSON CopyRequest: then the host sends kStdin (copy stream), kStdinEof; kDone
@@ -81,6 +87,7 @@ struct Header {
   uint32_t size = 0;  // of the payload
   uint32_t session = 0;
   FrameType type = FrameType::kDone;
+  uint8_t container = 0;  // above 0 only in frames that begin a session
 };
 
 // A frame that was received; the payload points into the reader's buffer and is valid until the
@@ -89,6 +96,7 @@ struct Frame {
   FrameType type = FrameType::kDone;
   uint32_t session = 0;
   std::string_view payload;
+  uint8_t container = 0;
 };
 
 // Which way frames go that a reader takes: the types that are allowed and how long they may be.
@@ -96,7 +104,7 @@ enum class Direction { kToGuest, kToHost };
 
 [[nodiscard]] std::array<char, kHeaderSize> print_header(const Header& header);
 [[nodiscard]] std::string make_frame(FrameType type, uint32_t session,
-                                     std::string_view payload = {});
+                                     std::string_view payload = {}, uint8_t container = 0);
 [[nodiscard]] std::string make_number_frame(FrameType type, uint32_t session, uint32_t number);
 [[nodiscard]] std::string make_credit(uint32_t session, FrameType stream, uint32_t bytes);
 [[nodiscard]] std::string make_resize(uint32_t session, uint16_t rows, uint16_t columns);

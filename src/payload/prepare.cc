@@ -158,6 +158,7 @@ Result<std::optional<Prepared>> prepare(const Request& request) {
     return std::nullopt;  // the engine says what lacks
   }
   if (request.choice.isolation == Isolation::kMicrovm) {
+    if (request.vm.seat != nullptr) return microvm::prepare_member(request);
     if (!request.vm.experimental) TRY(require_experimental(spec.annotations));
     return microvm::prepare_machine(request);
   }

@@ -8,11 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "base/process.h"
 #include "base/result.h"
 #include "container/container.h"
 #include "guest/messages.h"
 #include "oci/spec.h"
 #include "payload/choose.h"
+#include "payload/microvm/pod.h"
 
 namespace trivet::payload {
 
@@ -22,6 +24,8 @@ enum class VmNetwork {
   kSocket,     // a stream of frames, behind which is passt(1)
   kNamespace,  // whatever interface the shell's network namespace has
 };
+struct MachineSeat;
+
 struct VmRequest {
   bool experimental = false;    // without it a microVM is refused: see is_experimental()
   int report = -1;              // see microvm/job.h; stays the caller's
@@ -30,6 +34,11 @@ struct VmRequest {
   VmNetwork network = VmNetwork::kNamespace;
   int network_socket = -1;  // kSocket; stays the caller's
   std::vector<guest::Interface> interfaces;
+  // The machine is a pod's, and the request that of its infra container: see microvm/pod.h.
+  const microvm::PodSource* pod = nullptr;
+  // The container is a member of a pod: it goes into a machine that runs. Nothing else is looked at
+  // but `report`.
+  const MachineSeat* seat = nullptr;
 };
 
 struct Request {
@@ -58,6 +67,13 @@ struct MachineFacts {
   std::string no_template;  // why it could not come from one, where it should have
 };
 
+// The place of a container in the machine of its pod.
+struct MachineSeat {
+  const microvm::Member& member;
+  ProcessId machine;  // the init of its shell
+  MachineFacts facts;
+};
+
 // What a container that is not native consists of. It has to outlive Container::create().
 struct Prepared {
   Isolation isolation = Isolation::kNative;
@@ -67,6 +83,7 @@ struct Prepared {
   bool own_root = false;         // spec.root is the shell's own: the request's overlay is not used
   std::optional<container::OverlayRoot> overlay;  // instead of the one of the request
   std::optional<MachineFacts> machine;
+  std::vector<microvm::Member> members;  // of a pod's machine, in the order of its source
 };
 
 // Whether this host has asked for what is not yet ripe: TRIVET_EXPERIMENTAL=1, "experimental: true"

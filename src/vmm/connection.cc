@@ -25,10 +25,13 @@ void Connection::close() {
   interest_ = 0;
 }
 
-void Connection::send(guest::FrameType type, uint32_t session, std::string_view payload) {
+void Connection::send(guest::FrameType type, uint32_t session, std::string_view payload,
+                      uint8_t container) {
   if (!socket_) return;
-  const auto header = guest::print_header(
-      {.size = static_cast<uint32_t>(payload.size()), .session = session, .type = type});
+  const auto header = guest::print_header({.size = static_cast<uint32_t>(payload.size()),
+                                           .session = session,
+                                           .type = type,
+                                           .container = container});
   const bool waiting = pending() != 0;
   pending_.append(header.data(), header.size());
   pending_.append(payload);

@@ -34,7 +34,8 @@ class Connection {
   void close();
   [[nodiscard]] bool is_open() const { return socket_.valid(); }
 
-  void send(guest::FrameType type, uint32_t session, std::string_view payload = {});
+  void send(guest::FrameType type, uint32_t session, std::string_view payload = {},
+            uint8_t container = 0);
   void send_frame(std::string_view frame);
   [[nodiscard]] size_t pending() const { return pending_.size() - begin_; }
 

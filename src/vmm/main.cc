@@ -1,5 +1,5 @@
-// trivet-vmm: started by trivet and trivet-oci in a microVM's shell, never by hand. See machine.h
-// and exec_proxy.h.
+// trivet-vmm: started by trivet and trivet-oci in a microVM's shell, never by hand. See machine.h,
+// member.h and exec_proxy.h.
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "vmm/exec_proxy.h"
 #include "vmm/machine.h"
+#include "vmm/member.h"
 
 namespace trivet::vmm {
 
@@ -34,6 +35,7 @@ int run(std::string_view variable) {
   clearenv();
   if (!job) return complain(job.error().message());
   if (job->run) return run_machine(std::move(*job->run));
+  if (job->member) return run_member(std::move(*job->member));
   return run_exec(*job->exec);
 }
 

@@ -79,6 +79,9 @@ void Router::accept_client() {
 }
 
 Result<> Router::from_client(ClientId client, const Frame& frame) {
+  if (container_ != 0 && frame.type == FrameType::kCreate) {
+    return fail(ErrorCode::kCorrupt, "agent protocol: a container is made by its own process");
+  }
   const auto session = table_.from_client(client, frame);
   if (!session && session.error().code() == ErrorCode::kLimitExceeded) {
     refuse(client, frame, session.error());
@@ -86,7 +89,8 @@ Result<> Router::from_client(ClientId client, const Frame& frame) {
   }
   if (!session) return std::unexpected(session.error());
   if (!*session) return {};
-  agent_.send(frame.type, **session, frame.payload);
+  const bool stamped = container_ != 0 && begins_session(frame.type);
+  agent_.send(frame.type, **session, frame.payload, stamped ? container_ : frame.container);
   if (agent_.pending() > kEnough) hold_clients(true);
   return {};
 }

@@ -1,5 +1,6 @@
 // The control socket: clients on the host (`exec`, `stats`, `cp`) share the one connection to the
-// guest's agent.
+// guest's agent. So do the members of a pod: the process that stands for a container of a machine
+// that holds several has clients of its own, and is itself a client of the machine's.
 #pragma once
 
 #include <functional>
@@ -15,7 +16,12 @@ namespace trivet::vmm {
 
 class Router {
  public:
+  // Of a machine: clients say themselves which container they mean.
   Router(EventLoop& loop, Connection& agent) : loop_(loop), agent_(agent) {}
+  // Of a member: all that its clients begin is about one container. `first_session` and up are
+  // theirs on the connection.
+  Router(EventLoop& loop, Connection& agent, uint8_t container, uint32_t first_session)
+      : loop_(loop), agent_(agent), container_(container), table_(first_session) {}
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
   ~Router();
@@ -49,6 +55,7 @@ class Router {
 
   EventLoop& loop_;
   Connection& agent_;
+  uint8_t container_ = 0;
   UniqueFd listener_;
   SessionTable table_;
   std::map<ClientId, std::unique_ptr<Connection>> clients_;

@@ -7,9 +7,9 @@ namespace {
 using guest::Frame;
 using guest::FrameType;
 
-bool begins(FrameType type) {
-  return type == FrameType::kExec || type == FrameType::kRequest || type == FrameType::kCopyIn ||
-         type == FrameType::kCopyOut;
+// A program with streams: one that is entered, or a container's own.
+bool is_program(FrameType begun) {
+  return begun == FrameType::kExec || begun == FrameType::kCreate;
 }
 
 // Of the frames that a guest may send in a session that was begun so.
@@ -21,12 +21,12 @@ bool is_expected(FrameType begun, FrameType type) {
       return begun == FrameType::kRequest;
     case FrameType::kDone:
     case FrameType::kCredit:
-      return begun == FrameType::kExec || begun == FrameType::kCopyIn;
+      return is_program(begun) || begun == FrameType::kCopyIn;
     case FrameType::kStdout:
     case FrameType::kExit:
-      return begun == FrameType::kExec || begun == FrameType::kCopyOut;
+      return is_program(begun) || begun == FrameType::kCopyOut;
     case FrameType::kStderr:
-      return begun == FrameType::kExec;
+      return is_program(begun);
     default:
       return false;
   }
@@ -56,13 +56,18 @@ Result<> take_from(size_t& on_the_way, uint32_t bytes, const Frame& frame) {
 
 }  // namespace
 
+bool begins_session(FrameType type) {
+  return type == FrameType::kCreate || type == FrameType::kExec || type == FrameType::kRequest ||
+         type == FrameType::kCopyIn || type == FrameType::kCopyOut;
+}
+
 Result<uint32_t> SessionTable::begin(ClientId client, const Frame& frame) {
   if (by_client_.contains({client, frame.session})) return broken("the session exists", frame);
   // Two numbers are the agent's and the container's own.
   if (sessions_.size() + 2 >= guest::kMaxSessions) {
     return fail(ErrorCode::kLimitExceeded, "the virtual machine has too many sessions at once");
   }
-  while (next_ < guest::kFirstRequestSession || sessions_.contains(next_)) ++next_;
+  while (next_ < first_ || sessions_.contains(next_)) ++next_;
   const uint32_t number = next_++;
   sessions_[number] = {.client = client, .client_session = frame.session, .kind = frame.type};
   by_client_[{client, frame.session}] = number;
@@ -71,7 +76,7 @@ Result<uint32_t> SessionTable::begin(ClientId client, const Frame& frame) {
 
 Result<std::optional<uint32_t>> SessionTable::from_client(ClientId client, const Frame& frame) {
   if (frame.session < guest::kFirstRequestSession) return broken("not a client's session", frame);
-  if (begins(frame.type)) return TRY(begin(client, frame));
+  if (begins_session(frame.type)) return TRY(begin(client, frame));
   const auto found = by_client_.find({client, frame.session});
   if (found == by_client_.end()) return std::nullopt;
   TRY(note_from_client(sessions_.at(found->second), frame));
@@ -79,7 +84,7 @@ Result<std::optional<uint32_t>> SessionTable::from_client(ClientId client, const
 }
 
 Result<> SessionTable::note_from_client(Session& session, const Frame& frame) {
-  const bool streams = session.kind == FrameType::kExec;
+  const bool streams = is_program(session.kind);
   switch (frame.type) {
     case FrameType::kStdin:
       if (!streams && session.kind != FrameType::kCopyIn) break;
@@ -90,6 +95,9 @@ Result<> SessionTable::note_from_client(Session& session, const Frame& frame) {
     case FrameType::kSignal:
     case FrameType::kResize:
       if (!streams) break;
+      return {};
+    case FrameType::kStart:
+      if (session.kind != FrameType::kCreate) break;
       return {};
     case FrameType::kAbandon:
       return {};

@@ -12,9 +12,16 @@
 
 namespace trivet::vmm {
 
+// Whether a client's frame of this type begins a session.
+[[nodiscard]] bool begins_session(guest::FrameType type);
+
 class SessionTable {
  public:
   using ClientId = uint32_t;
+
+  // `first` and up are the guest's numbers for clients' sessions.
+  explicit SessionTable(uint32_t first = guest::kFirstRequestSession)
+      : first_(first), next_(first) {}
 
   // The guest's number of the session that a client's frame belongs to, which is made by a frame
   // that begins one; nothing: the frame came too late, its session has ended. Errors:
@@ -52,7 +59,8 @@ class SessionTable {
 
   std::map<uint32_t, Session> sessions_;  // by the guest's number
   std::map<std::pair<ClientId, uint32_t>, uint32_t> by_client_;
-  uint32_t next_ = guest::kFirstRequestSession;
+  uint32_t first_;
+  uint32_t next_;
 };
 
 }  // namespace trivet::vmm

@@ -158,7 +158,8 @@ Session& Agent::add_session(uint32_t id, Kind kind) {
       std::make_unique<Session>(id, loop_, port_, [this](Session& ended) { finish(ended); });
   session->set_congested(congested_);
   Conversation& conversation = conversations_[id];
-  conversation = {.kind = kind, .session = std::move(session), .report = {}};
+  conversation = {
+      .kind = kind, .session = std::move(session), .report = {}, .container = std::nullopt};
   return *conversation.session;
 }
 
@@ -168,21 +169,23 @@ Result<> Agent::handle(const Frame& frame) {
       wake_up(frame.payload);
       return {};
     case FrameType::kCreate:
-      answer(frame.session, create(frame.payload));
+      if (frame.container != 0) TRY(check_new(frame.session));
+      answer(frame.session, create(frame));
       return {};
     case FrameType::kStart:
-      return start();
+      return start(frame.session);
     case FrameType::kExec:
-      return exec(frame.session, frame.payload);
+      return exec(frame);
     case FrameType::kCopyIn:
-      return copy(frame.session, Kind::kCopyIn, frame.payload);
+      return copy(frame, Kind::kCopyIn);
     case FrameType::kCopyOut:
-      return copy(frame.session, Kind::kCopyOut, frame.payload);
+      return copy(frame, Kind::kCopyOut);
     case FrameType::kRequest: {
       TRY(check_new(frame.session));
       const auto message = parse_request(frame.payload);
       if (message && message->operation == "shutdown") return shut_down(frame.session), Result<>();
-      answer(frame.session, message ? request(*message) : std::unexpected(message.error()));
+      answer(frame.session,
+             message ? request(*message, frame.container) : std::unexpected(message.error()));
       return {};
     }
     default:
@@ -219,8 +222,9 @@ void Agent::signal(uint32_t id, int number) {
   Session* session = find(id);
   if (session == nullptr || session->pid() == 0 || number < 1 || number > SIGRTMAX) return;
   // What the container has left besides its init goes with it.
-  if (id == kInitSession && container_ && number == SIGKILL) {
-    (void)container_->kill_all(SIGKILL);
+  const auto& own = conversations_.at(id).container;
+  if (own && number == SIGKILL) {
+    if (auto* container = find_container(*own)) (void)container->kill_all(SIGKILL);
   }
   (void)::kill(session->pid(), number);
 }
@@ -247,9 +251,7 @@ void Agent::finish(Session& session) {
     finish_copy(found->second, id);
   } else {
     Exit exit{.code = static_cast<uint8_t>(session.exit_code())};
-    if (id == kInitSession && container_ && container_->cgroup() != nullptr) {
-      exit.oom_killed = container_->cgroup()->oom_kills().value_or(0) > 0;
-    }
+    if (found->second.container) finish_container(*found->second.container, exit);
     port_.send(make_exit(id, exit));
   }
   conversations_.erase(found);

@@ -16,12 +16,15 @@
 #include "guest/vminit/memory_watch.h"
 #include "guest/vminit/port.h"
 #include "guest/vminit/session.h"
+#include "guest/vminit/storage.h"
 
 namespace trivet::guest {
 
 class Agent {
  public:
-  Agent(EventLoop loop, Port port) : loop_(std::move(loop)), port_(std::move(port)) {}
+  // `infra` is the program trivet-infra; invalid where the guest came without it.
+  Agent(EventLoop loop, Port port, UniqueFd infra)
+      : loop_(std::move(loop)), port_(std::move(port)), infra_(std::move(infra)) {}
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
   ~Agent() = default;
@@ -35,7 +38,12 @@ class Agent {
   struct Conversation {
     Kind kind = Kind::kProgram;
     std::unique_ptr<Session> session;
-    UniqueFd report;  // of a copy: where its process writes why it failed
+    UniqueFd report;                   // of a copy: where its process writes why it failed
+    std::optional<uint8_t> container;  // whose own program it is
+  };
+  struct Held {
+    std::optional<container::Container> container;
+    std::optional<MemoryWatch> memory_watch;
   };
 
   Result<> run();
@@ -56,21 +64,29 @@ class Agent {
   Session& add_session(uint32_t id, Kind kind);
 
   void wake_up(std::string_view payload);
-  Result<> create(std::string_view payload);
+  Result<> create(const Frame& frame);
+  Result<> create_first(std::string_view payload);
+  Result<> create_further(const Frame& frame);
+  Result<> join(const CreateRequest& request, oci::Spec& spec) const;
   Result<> watch_handshakes(const std::vector<Interface>& interfaces);
-  Result<> create_container(const CreateRequest& request);
-  void watch_memory();
-  Result<> start();
-  Result<> exec(uint32_t id, std::string_view payload);
-  Result<> exec_process(Session& session, const ExecRequest& request);
-  Result<> copy(uint32_t id, Kind kind, std::string_view payload);
-  Result<> begin_copy(Session& session, Kind kind, const CopyRequest& request);
-  Result<std::string> request(const Request& message);
+  Result<> create_container(const Frame& frame, const CreateRequest& request);
+  void watch_memory(uint8_t number);
+  Result<> start(uint32_t id);
+  Result<> exec(const Frame& frame);
+  Result<> exec_process(const container::Container* container, Session& session,
+                        const ExecRequest& request);
+  Result<> copy(const Frame& frame, Kind kind);
+  Result<> begin_copy(const container::Container* container, Session& session, Kind kind,
+                      const CopyRequest& request);
+  Result<std::string> request(const Request& message, uint8_t container);
   void shut_down(uint32_t id);
   void signal(uint32_t id, int number);
   void reap_children();
   void finish(Session& session);
   void finish_copy(const Conversation& conversation, uint32_t id);
+  void finish_container(uint8_t number, Exit& exit);
+  [[nodiscard]] container::Container* find_container(uint8_t number);
+  void remove_container(uint8_t number);
 
   EventLoop loop_;
   Port port_;
@@ -82,9 +98,10 @@ class Agent {
   int absences_ = 0;  // how often it was missed in a row
 
   std::optional<Handshakes> handshakes_;
+  UniqueFd infra_;
   bool create_was_tried_ = false;
-  std::optional<container::Container> container_;
-  std::optional<MemoryWatch> memory_watch_;
+  Storage storage_;
+  std::map<uint8_t, Held> containers_;  // by their numbers
   std::map<uint32_t, Conversation> conversations_;
 };
 

@@ -1,6 +1,9 @@
 // The agent's part that deals with the container: made, started, entered.
 #include <algorithm>
+#include <array>
 #include <csignal>
+#include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -19,7 +22,13 @@ namespace {
 
 constexpr const char* kStateRoot = "/run/trivet/oci";
 constexpr const char* kBundle = "/run/trivet";
-constexpr const char* kContainerId = "container";
+// What tells trivet-infra the number of its descriptor: pod/infra.h, kInfraSocketVariable.
+constexpr const char* kChannelVariable = "TRIVET_INFRA_SOCKET";
+
+// The engine's names for them.
+std::string container_id(uint8_t number) {
+  return number == 0 ? "container" : fmt::format("container-{}", number);
+}
 
 Result<> set_hostname(const std::string& name) {
   if (name.empty()) return {};
@@ -34,6 +43,15 @@ void add_home_of_image(oci::Spec& spec, const container::OverlayRoot& overlay) {
   if (root && spec.process) {
     container::add_home(root->get(), spec.process->user.uid, spec.process->env);
   }
+}
+
+// A directory in a volume need not be there yet (subPath of Kubernetes).
+Result<> make_volume_directories(const oci::Spec& spec) {
+  const std::string place = std::string(kVolumesDirectory) + '/';
+  for (const oci::Mount& mount : spec.mounts) {
+    if (mount.source.starts_with(place)) TRY(make_dirs(mount.source));
+  }
+  return {};
 }
 
 Result<> add_devices(oci::Spec& spec) {
@@ -64,16 +82,63 @@ Result<> set_user(const std::string& user, pid_t init, oci::Process& process) {
   return {};
 }
 
+oci::NamespaceType shared_namespace(std::string_view name) {
+  if (name == "ipc") return oci::NamespaceType::kIpc;
+  return name == "uts" ? oci::NamespaceType::kUts : oci::NamespaceType::kPid;
+}
+
+// What the program of trivet-infra is executed from, and the other end of its channel.
+struct InfraProgram {
+  container::Program program;
+  UniqueFd channel;
+};
+
+Result<InfraProgram> make_infra_program(const UniqueFd& file) {
+  if (!file) return fail(ErrorCode::kUnsupported, "the guest came without trivet-infra");
+  std::array<int, 2> pair{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
+    return fail_errno("socketpair");
+  }
+  InfraProgram infra{.program = {}, .channel = UniqueFd(pair[0])};
+  infra.program.file = UniqueFd(::fcntl(file.get(), F_DUPFD_CLOEXEC, 3));
+  infra.program.descriptors.emplace_back(pair[1]);
+  infra.program.env = {fmt::format("{}={}", kChannelVariable, pair[1])};
+  return infra;
+}
+
 }  // namespace
 
-Result<> Agent::create(std::string_view payload) {
+container::Container* Agent::find_container(uint8_t number) {
+  const auto found = containers_.find(number);
+  return found == containers_.end() || !found->second.container ? nullptr
+                                                                : &*found->second.container;
+}
+
+Result<> Agent::create(const Frame& frame) {
+  return frame.container == 0 ? create_first(frame.payload) : create_further(frame);
+}
+
+Result<> Agent::create_first(std::string_view payload) {
   if (create_was_tried_) return fail(ErrorCode::kWrongState, "the guest has a container already");
   create_was_tried_ = true;
   const CreateRequest request = TRY(parse_create(payload));
   TRY(set_hostname(request.hostname));
   TRY(configure_network(request.interfaces));
   TRY(watch_handshakes(request.interfaces));
-  return create_container(request);
+  return create_container({.session = kInitSession}, request);
+}
+
+// Its session stays until its output is read, but nothing of the container before does.
+Result<> Agent::create_further(const Frame& frame) {
+  const CreateRequest request = TRY(parse_create(frame.payload));
+  if (find_container(0) == nullptr) {
+    return fail(ErrorCode::kWrongState, "the machine's own container is not made yet");
+  }
+  if (conversations_.size() >= kMaxSessions) {
+    return fail(ErrorCode::kLimitExceeded, "too many processes are entered at once");
+  }
+  remove_container(frame.container);
+  return create_container(frame, request);
 }
 
 // passt has one device.
@@ -85,63 +150,125 @@ Result<> Agent::watch_handshakes(const std::vector<Interface>& interfaces) {
   return {};
 }
 
-Result<> Agent::create_container(const CreateRequest& request) {
+// The pod's namespaces are those of the machine's own container.
+Result<> Agent::join(const CreateRequest& request, oci::Spec& spec) const {
+  if (request.joins.empty()) return {};
+  const pid_t holder = containers_.at(0).container->init().pid;
+  if (!spec.linux_config) return {};
+  for (const std::string& name : request.joins) {
+    const oci::NamespaceType type = shared_namespace(name);
+    for (oci::Namespace& entry : spec.linux_config->namespaces) {
+      if (entry.type == type) entry.path = fmt::format("/proc/{}/ns/{}", holder, name);
+    }
+  }
+  return {};
+}
+
+Result<> Agent::create_container(const Frame& frame, const CreateRequest& request) {
   TRY(make_dirs(kBundle));
-  const auto overlay = TRY(prepare_storage(request));
+  const auto overlay = TRY(storage_.prepare(request, frame.container));
   oci::Spec spec = TRY_IN(oci::parse_spec(request.config), "the guest's config.json");
   if (overlay) add_home_of_image(spec, *overlay);
   TRY(add_devices(spec));
+  TRY(make_volume_directories(spec));
+  TRY(join(request, spec));
+  std::optional<InfraProgram> infra;
+  if (request.infra) infra = TRY(make_infra_program(infra_));
   const bool terminal = spec.process && spec.process->terminal;
-  ProgramPipes pipes = terminal ? TRY(make_null_streams()) : TRY(make_program_pipes());
+  ProgramPipes pipes = terminal || infra ? TRY(make_null_streams()) : TRY(make_program_pipes());
   const container::CreateOptions options{
       .state_root = kStateRoot,
-      .id = kContainerId,
+      .id = container_id(frame.container),
       .bundle = kBundle,
       .overlay = overlay,
       .stdio = pipes.stdio(),
+      .program = infra ? &infra->program : nullptr,
       .config_json = request.config,
       .start_by = container::CreateOptions::StartBy::kCreator,
       .signals_at_start = request.blocks_signals
                               ? container::CreateOptions::SignalsAtStart::kBlocked
                               : container::CreateOptions::SignalsAtStart::kDelivered,
       .on_warning = [](const std::string& warning) { say(warning); }};
-  container_ = TRY(container::Container::create(spec, options));
+  container::Container container = TRY(container::Container::create(spec, options));
   StreamEnds ends = std::move(pipes.ours);
-  if (terminal) ends = TRY(make_terminal_ends(container_->take_console()));
-  add_session(kInitSession, Kind::kProgram).attach(container_->init().pid, std::move(ends));
-  watch_memory();
+  if (terminal) ends = TRY(make_terminal_ends(container.take_console()));
+  if (infra) ends = TRY(make_socket_ends(std::move(infra->channel)));
+  add_session(frame.session, Kind::kProgram).attach(container.init().pid, std::move(ends));
+  conversations_.at(frame.session).container = frame.container;
+  containers_[frame.container].container = std::move(container);
+  watch_memory(frame.container);
   return {};
 }
 
 // A kernel that can't tell (CONFIG_PSI) is no reason to refuse the container.
-void Agent::watch_memory() {
-  if (container_->cgroup() == nullptr) return;
-  memory_watch_.emplace(loop_, *container_->cgroup());
-  if (auto opened = memory_watch_->open(); !opened) say(opened.error().message());
+void Agent::watch_memory(uint8_t number) {
+  Held& held = containers_.at(number);
+  if (held.container->cgroup() == nullptr) return;
+  held.memory_watch.emplace(loop_, *held.container->cgroup(), number);
+  if (auto opened = held.memory_watch->open(); !opened) say(opened.error().message());
 }
 
-Result<> Agent::start() {
-  Session* session = find(kInitSession);
-  if (!container_ || session == nullptr) {
-    send_failure(kInitSession, Error(ErrorCode::kWrongState, "there is no container to start"));
+Result<> Agent::start(uint32_t id) {
+  const auto found = conversations_.find(id);
+  container::Container* container = nullptr;
+  if (found != conversations_.end() && found->second.container) {
+    container = find_container(*found->second.container);
+  }
+  if (container == nullptr) {
+    send_failure(id, Error(ErrorCode::kWrongState, "there is no container to start"));
     return {};
   }
-  const auto started = container_->start();
-  answer(kInitSession, started);
-  if (started) session->open_streams();
+  const auto started = container->start();
+  answer(id, started);
+  if (started) {
+    found->second.session->open_streams();
+  } else if (id != kInitSession) {
+    const uint8_t number = *found->second.container;
+    conversations_.erase(found);
+    remove_container(number);
+  }
   return {};
 }
 
-Result<> Agent::exec(uint32_t id, std::string_view payload) {
+// A further container leaves nothing but what it has written; the machine's own goes with it.
+void Agent::finish_container(uint8_t number, Exit& exit) {
+  const container::Container* container = find_container(number);
+  if (container == nullptr) return;
+  if (container->cgroup() != nullptr) {
+    exit.oom_killed = container->cgroup()->oom_kills().value_or(0) > 0 ||
+                      containers_.at(number).memory_watch->kills() > 0;
+  }
+  if (number != 0) remove_container(number);
+}
+
+// What is still open of its session belongs to nobody from now on. The engine has reaped its init.
+void Agent::remove_container(uint8_t number) {
+  const auto found = containers_.find(number);
+  if (found == containers_.end()) return;
+  found->second.memory_watch.reset();
+  if (auto removed = found->second.container->remove(container::Container::Force::kYes); !removed) {
+    say(removed.error().message());
+  }
+  containers_.erase(found);
+  const auto own = std::ranges::find_if(
+      conversations_, [&](const auto& entry) { return entry.second.container == number; });
+  if (own == conversations_.end()) return;
+  own->second.container.reset();
+  constexpr int kExitKilled = 137;
+  if (number != 0 && own->second.session->pid() != 0) own->second.session->ended(kExitKilled);
+}
+
+Result<> Agent::exec(const Frame& frame) {
+  const uint32_t id = frame.session;
   TRY(check_new(id));
   if (conversations_.size() >= kMaxSessions) {
     send_failure(id, Error(ErrorCode::kLimitExceeded, "too many processes are entered at once"));
     return {};
   }
-  const auto request = parse_exec(payload);
+  const auto request = parse_exec(frame.payload);
   Session& session = add_session(id, Kind::kProgram);
-  const Result<> done =
-      request ? exec_process(session, *request) : std::unexpected(request.error());
+  const Result<> done = request ? exec_process(find_container(frame.container), session, *request)
+                                : std::unexpected(request.error());
   answer(id, done);
   if (done) {
     session.open_streams();
@@ -151,24 +278,25 @@ Result<> Agent::exec(uint32_t id, std::string_view payload) {
   return {};
 }
 
-Result<> Agent::exec_process(Session& session, const ExecRequest& request) {
-  if (!container_) return fail(ErrorCode::kWrongState, "container not running");
+Result<> Agent::exec_process(const container::Container* container, Session& session,
+                             const ExecRequest& request) {
+  if (container == nullptr) return fail(ErrorCode::kWrongState, "container not running");
   container::ExecOptions options {
     .process = TRY(oci::parse_process(request.process))
   };
-  if (!request.user.empty()) TRY(set_user(request.user, container_->init().pid, options.process));
+  if (!request.user.empty()) TRY(set_user(request.user, container->init().pid, options.process));
   const bool terminal = options.process.terminal;
   ProgramPipes pipes = terminal || request.detach ? TRY(make_null_streams()) : TRY(make_program_pipes());
   options.stdio = pipes.stdio();
-  container::Started started = TRY(container_->exec(options));
+  container::Started started = TRY(container->exec(options));
   StreamEnds ends = std::move(pipes.ours);
   if (terminal) ends = TRY(make_terminal_ends(std::move(started.console)));
   session.attach(started.pid, std::move(ends));
   return {};
 }
 
-Result<std::string> Agent::request(const Request& message) {
-  return answer_request(message, container_ ? &*container_ : nullptr);
+Result<std::string> Agent::request(const Request& message, uint8_t container) {
+  return answer_request(message, find_container(container));
 }
 
 // The answer says that everything is written; what comes after it can't fail in a way that matters.
@@ -178,13 +306,8 @@ void Agent::shut_down(uint32_t id) {
       (void)::kill(conversation.session->pid(), SIGKILL);
     }
   }
-  memory_watch_.reset();
-  if (container_) {
-    if (auto removed = container_->remove(container::Container::Force::kYes); !removed) {
-      say(removed.error().message());
-    }
-  }
-  release_storage();
+  while (!containers_.empty()) remove_container(containers_.rbegin()->first);
+  storage_.release();
   answer(id, Result<std::string>("{}"));
   constexpr std::chrono::milliseconds kPatience{2000};
   port_.drain(kPatience);

@@ -69,16 +69,18 @@ struct CopyDescriptors {
 
 }  // namespace
 
-Result<> Agent::copy(uint32_t id, Kind kind, std::string_view payload) {
+Result<> Agent::copy(const Frame& frame, Kind kind) {
+  const uint32_t id = frame.session;
   TRY(check_new(id));
   if (conversations_.size() >= kMaxSessions) {
     send_failure(id, Error(ErrorCode::kLimitExceeded, "too many things are done at once"));
     return {};
   }
-  const auto request = parse_copy(payload);
+  const auto request = parse_copy(frame.payload);
   Session& session = add_session(id, kind);
-  const Result<> begun =
-      request ? begin_copy(session, kind, *request) : std::unexpected(request.error());
+  const Result<> begun = request
+                             ? begin_copy(find_container(frame.container), session, kind, *request)
+                             : std::unexpected(request.error());
   if (begun) {
     session.open_streams();
   } else {
@@ -88,11 +90,12 @@ Result<> Agent::copy(uint32_t id, Kind kind, std::string_view payload) {
   return {};
 }
 
-Result<> Agent::begin_copy(Session& session, Kind kind, const CopyRequest& request) {
-  if (!container_ || container_->status() == container::Status::kStopped) {
+Result<> Agent::begin_copy(const container::Container* container, Session& session, Kind kind,
+                           const CopyRequest& request) {
+  if (container == nullptr || container->status() == container::Status::kStopped) {
     return fail(ErrorCode::kWrongState, "container not running");
   }
-  const pid_t init = container_->init().pid;
+  const pid_t init = container->init().pid;
   const UniqueFd root = TRY(open_file(fmt::format("/proc/{}/root", init), O_PATH | O_DIRECTORY));
   const UniqueFd mounts = TRY(open_file(fmt::format("/proc/{}/ns/mnt", init), O_RDONLY));
   ProgramPipes pipes = TRY(make_program_pipes());

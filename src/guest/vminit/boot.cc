@@ -97,6 +97,11 @@ void load_modules() {
   remove_modules();
 }
 
+UniqueFd open_infra() {
+  auto file = open_file("/trivet-infra", O_PATH);
+  return file ? std::move(*file) : UniqueFd();
+}
+
 // A port gets its name by a message of the host, some milliseconds after its driver is loaded.
 Result<UniqueFd> open_port(const char* name) {
   constexpr int kAttempts = 5000;

@@ -13,6 +13,10 @@ Result<> mount_early_file_systems();
 // can't be loaded is told on the console, and missed by whoever needs it.
 void load_modules();
 
+// The program trivet-infra of the initramfs, to be executed by its descriptor; invalid when it came
+// without. To be called before switch_root().
+UniqueFd open_infra();
+
 // The virtio-serial port of a name, opened without blocking.
 Result<UniqueFd> open_port(const char* name);
 

@@ -12,12 +12,13 @@ Result<> boot_and_serve() {
   TRY(mount_early_file_systems());
   load_modules();
   UniqueFd port = TRY(open_port(kAgentPort));
+  UniqueFd infra = open_infra();
   TRY(switch_root());
   TRY(mount_file_systems());
   TRY(enable_controllers());
   TRY(overcommit_memory());
   TRY(raise_loopback());
-  Agent agent(TRY(EventLoop::create()), Port(std::move(port)));
+  Agent agent(TRY(EventLoop::create()), Port(std::move(port)), std::move(infra));
   return std::unexpected(agent.serve());
 }
 

@@ -1,10 +1,11 @@
 #include "guest/vminit/memory_watch.h"
 
 #include <algorithm>
+#include <csignal>
 
 #include "base/fs.h"
+#include "base/text.h"
 #include "guest/vminit/console.h"
-#include "guest/vminit/session.h"
 
 namespace trivet::guest {
 
@@ -34,10 +35,19 @@ Result<MemoryUse> read_use(const cgroup::Cgroup& cgroup) {
                    .system_ns = stats.cpu_system_ns};
 }
 
-// The kernel chooses the largest program, kills and counts as it does by itself. All that it may
-// choose is the container's, but for processes of `cp`, which have excluded themselves.
-Result<> have_one_killed() {
-  return write_existing(AT_FDCWD, "/proc/sysrq-trigger", "f");
+// Pages of memory (proc(5): statm); 0 when it is gone.
+int64_t resident_pages(pid_t pid) {
+  const auto text = read_file(fmt::format("/proc/{}/statm", pid), 256);
+  if (!text) return 0;
+  const std::vector<std::string> fields = split(trim(*text), ' ');
+  return fields.size() > 1 ? parse_int(fields[1]).value_or(0) : 0;
+}
+
+Result<> kill_largest(const cgroup::Cgroup& cgroup) {
+  const std::vector<pid_t> pids = TRY(cgroup.processes());
+  const auto largest = std::ranges::max_element(pids, {}, resident_pages);
+  if (largest != pids.end()) (void)::kill(*largest, SIGKILL);
+  return {};
 }
 
 }  // namespace
@@ -67,13 +77,22 @@ void MemoryWatch::look() {
   if (detector_.look(*use)) {
     if (auto killed = have_one_killed(); !killed) say(killed.error().message());
   }
-  if (--looks_left_ > 0) loop_.set_timer(Timer::kMemory, kPause, [this] { look(); });
+  if (--looks_left_ > 0) loop_.set_timer(timer(), kPause, [this] { look(); });
+}
+
+// Of a machine's own container the kernel chooses the largest program, kills and counts as it does
+// by itself. All that it may choose is the container's, but for processes of `cp`, which have
+// excluded themselves. Of several containers it might choose another's.
+Result<> MemoryWatch::have_one_killed() {
+  if (number_ == 0) return write_existing(AT_FDCWD, "/proc/sysrq-trigger", "f");
+  ++kills_;
+  return kill_largest(cgroup_);
 }
 
 void MemoryWatch::close() {
   if (!stalls_) return;
   loop_.forget(stalls_.get());
-  loop_.clear_timer(Timer::kMemory);
+  loop_.clear_timer(timer());
   stalls_.reset();
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -59,10 +60,16 @@ Result<ProgramPipes> make_null_streams() {
 }
 
 Result<StreamEnds> make_terminal_ends(UniqueFd master) {
-  TRY(set_nonblocking(master.get()));
-  StreamEnds ends{.in = UniqueFd(::fcntl(master.get(), F_DUPFD_CLOEXEC, 0)), .terminal = true};
+  StreamEnds ends = TRY(make_socket_ends(std::move(master)));
+  ends.terminal = true;
+  return ends;
+}
+
+Result<StreamEnds> make_socket_ends(UniqueFd socket) {
+  TRY(set_nonblocking(socket.get()));
+  StreamEnds ends{.in = UniqueFd(::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0))};
   if (!ends.in) return fail_errno("fcntl F_DUPFD_CLOEXEC");
-  ends.out = std::move(master);
+  ends.out = std::move(socket);
   return ends;
 }
 
@@ -245,6 +252,8 @@ void Session::credit_input(size_t bytes) {
 void Session::close_input() {
   if (input_watched_) loop_.forget(input_.get());
   input_watched_ = false;
+  // A socket whose other direction goes on has an end of its own; to others this means nothing.
+  if (input_) (void)::shutdown(input_.get(), SHUT_WR);
   input_.reset();
 }
 

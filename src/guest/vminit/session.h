@@ -19,6 +19,7 @@
 namespace trivet::guest {
 
 // The deadlines of the loop: those of sessions have the session's number, which is above 0.
+// Those of containers go downwards from kMemory, by their numbers.
 enum class Timer : int { kHost = 0, kMemory = -1 };
 
 // Our ends of a program's streams. With a terminal `in` and `out` are its master.
@@ -44,6 +45,8 @@ Result<ProgramPipes> make_program_pipes();
 Result<ProgramPipes> make_null_streams();
 // Both ends of a terminal's master.
 Result<StreamEnds> make_terminal_ends(UniqueFd master);
+// Both directions of a stream socket.
+Result<StreamEnds> make_socket_ends(UniqueFd socket);
 
 class Session {
  public:

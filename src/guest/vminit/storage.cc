@@ -1,5 +1,6 @@
 #include "guest/vminit/storage.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <fcntl.h>
@@ -47,22 +48,6 @@ Result<const char*> detect_file_system(const std::string& device) {
   return fail(ErrorCode::kCorrupt, "\"{}\" holds neither EROFS nor ext4", device);
 }
 
-Result<> mount_disk(const std::string& device, const char* target, unsigned long flags) {
-  const std::string path = "/dev/" + device;
-  const char* type = TRY(detect_file_system(path));
-  TRY(make_dirs(target));
-  if (::mount(path.c_str(), target, type, flags, nullptr) == 0) return {};
-  return fail_errno("mount {} of \"{}\" on \"{}\"", type, path, target);
-}
-
-Result<> mount_share() {
-  TRY(make_dirs(kShareDirectory));
-  if (::mount(kShareTag, kShareDirectory, "virtiofs", 0, nullptr) == 0) {
-    return {};
-  }
-  return fail_errno("mount the share \"{}\"", kShareTag);
-}
-
 Result<> write_files(const CreateRequest& request) {
   if (request.files.empty()) return {};
   TRY(make_dirs(kFilesDirectory));
@@ -90,40 +75,109 @@ Result<> make_upper(const std::string& upper, const std::string& lower) {
   return {};
 }
 
-Result<container::OverlayRoot> prepare_overlay(const CreateRequest& request) {
-  std::string lower = kLowerDirectory;
-  if (!request.lower_device.empty()) {
-    TRY(mount_disk(request.lower_device, kLowerDirectory, MS_RDONLY));
-  } else {
-    lower = fmt::format("{}/{}", kShareDirectory, request.lower_share);
-  }
-  // Without a disk of its own what is written stays in the guest's memory.
-  if (!request.scratch_device.empty()) {
-    TRY(mount_disk(request.scratch_device, kScratchDirectory, 0));
-  }
-  const std::string scratch = kScratchDirectory;
-  TRY(make_upper(scratch + "/upper", lower));
-  TRY(make_dirs(scratch + "/work", 0700));
-  return container::OverlayRoot{.lower_directories = {lower},
-                                .upper_directory = scratch + "/upper",
-                                .work_directory = scratch + "/work"};
+// Of a machine with one container these are its own directories; the disks of images are shared by
+// the containers of a pod.
+std::string lower_directory(const CreateRequest& request, uint8_t container) {
+  if (container == 0) return kLowerDirectory;
+  return fmt::format("{}-{}", kLowerDirectory, request.lower_device);
+}
+
+std::string writable_directory(uint8_t container) {
+  if (container == 0) return kScratchDirectory;
+  return fmt::format("{}/{}", kScratchDirectory, container);
 }
 
 }  // namespace
 
-Result<std::optional<container::OverlayRoot>> prepare_storage(const CreateRequest& request) {
+bool Storage::is_mounted(const std::string& target) const {
+  return std::ranges::find(mounted_, target) != mounted_.end();
+}
+
+Result<> Storage::mount(const std::string& source, const std::string& target, const char* type,
+                        unsigned long flags, const std::string& data) {
+  TRY(make_dirs(target));
+  if (::mount(source.c_str(), target.c_str(), type, flags, data.empty() ? nullptr : data.c_str()) !=
+      0) {
+    return fail_errno("mount {} of \"{}\" on \"{}\"", type == nullptr ? "bind" : type, source,
+                      target);
+  }
+  mounted_.push_back(target);
+  return {};
+}
+
+Result<> Storage::mount_disk(const std::string& device, const std::string& target,
+                             unsigned long flags) {
+  if (is_mounted(target)) return {};
+  const std::string path = "/dev/" + device;
+  return mount(path, target, TRY(detect_file_system(path)), flags);
+}
+
+Result<> Storage::mount_share() {
+  if (is_mounted(kShareDirectory)) return {};
+  return mount(kShareTag, kShareDirectory, "virtiofs", 0);
+}
+
+// Those that are not in memory are on the disk, if there is one.
+Result<> Storage::make_volumes(const std::vector<Volume>& volumes) {
+  if (volumes.empty() || is_mounted(kVolumesDirectory)) return {};
+  const std::string place = fmt::format("{}/volumes", kScratchDirectory);
+  TRY(make_dirs(place));
+  TRY(mount(place, kVolumesDirectory, nullptr, MS_BIND));
+  for (const Volume& volume : volumes) TRY_IN(make_volume(volume), "volume \"{}\"", volume.name);
+  return {};
+}
+
+Result<> Storage::make_volume(const Volume& volume) {
+  const std::string path = fmt::format("{}/{}", kVolumesDirectory, volume.name);
+  TRY(make_dirs(path));
+  if (volume.in_memory) {
+    const std::string size = volume.size == 0 ? "" : fmt::format("size={}", volume.size);
+    TRY(mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, size));
+  }
+  if (::chown(path.c_str(), volume.uid, volume.gid) != 0) return fail_errno("chown \"{}\"", path);
+  if (::chmod(path.c_str(), volume.mode) != 0) return fail_errno("chmod \"{}\"", path);
+  return {};
+}
+
+Result<container::OverlayRoot> Storage::prepare_overlay(const CreateRequest& request,
+                                                        uint8_t container) {
+  std::string lower = lower_directory(request, container);
+  if (!request.lower_device.empty()) {
+    TRY(mount_disk(request.lower_device, lower, MS_RDONLY));
+  } else {
+    lower = fmt::format("{}/{}", kShareDirectory, request.lower_share);
+  }
+  const std::string writable = writable_directory(container);
+  TRY(make_upper(writable + "/upper", lower));
+  TRY(make_dirs(writable + "/work", 0700));
+  return container::OverlayRoot{.lower_directories = {lower},
+                                .upper_directory = writable + "/upper",
+                                .work_directory = writable + "/work"};
+}
+
+Result<std::optional<container::OverlayRoot>> Storage::prepare(const CreateRequest& request,
+                                                               uint8_t container) {
   TRY(write_files(request));
   if (request.share) TRY(mount_share());
+  // Without a disk of its own what is written stays in the guest's memory.
+  if (!request.scratch_device.empty()) {
+    TRY(mount_disk(request.scratch_device, kScratchDirectory, 0));
+  }
+  TRY(make_volumes(request.volumes));
+  if (request.infra) TRY(make_dirs(kInfraRoot));
   if (request.lower_device.empty() && request.lower_share.empty()) return std::nullopt;
-  return TRY(prepare_overlay(request));
+  return TRY(prepare_overlay(request, container));
 }
 
 // What is still held (by a process that does not die, say) is at least written.
-void release_storage() {
+void Storage::release() {
   ::sync();
-  for (const char* target : {kScratchDirectory, kLowerDirectory, kShareDirectory}) {
-    if (::umount2(target, 0) != 0 && errno == EBUSY) (void)::umount2(target, MNT_DETACH);
+  for (auto target = mounted_.rbegin(); target != mounted_.rend(); ++target) {
+    if (::umount2(target->c_str(), 0) != 0 && errno == EBUSY) {
+      (void)::umount2(target->c_str(), MNT_DETACH);
+    }
   }
+  mounted_.clear();
 }
 
 }  // namespace trivet::guest

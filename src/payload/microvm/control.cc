@@ -66,9 +66,13 @@ Result<GuestProcess> parse_process(const JsonView& view) {
 
 }  // namespace
 
-Result<Control> Control::connect(const ProcessId& init, Milliseconds patience) {
+Result<UniqueFd> connect_to_machine(const ProcessId& init) {
   const UniqueFd file = TRY_IN(find_socket(init), "reach the virtual machine");
-  return Control(TRY(connect_to(file.get())), patience);
+  return connect_to(file.get());
+}
+
+Result<Control> Control::connect(const ProcessId& init, Milliseconds patience) {
+  return Control(TRY(connect_to_machine(init)), patience);
 }
 
 Control Control::adopt(UniqueFd socket, Milliseconds patience) {

@@ -19,6 +19,10 @@
 
 namespace trivet::payload::microvm {
 
+// To the control socket of the microVM, or of a member of one, whose init this is. Does not block.
+// kWrongState: none runs there.
+Result<UniqueFd> connect_to_machine(const ProcessId& init);
+
 // A process of the container as its guest knows it.
 struct GuestProcess {
   int64_t pid = 0;

@@ -145,14 +145,18 @@ void plan_namespaces(oci::Linux& guest) {
 
 // What is the host's to keep stays there: CPU time, and the CPUs themselves, which the guest counts
 // from 0; input and output of the host's devices; swap, of which a guest has none.
-void plan_resources(oci::Linux& guest) {
+// Several containers share a machine's CPU time, so each has its own limits in the guest, too.
+void plan_resources(const GuestInputs& inputs, oci::Linux& guest) {
   guest.cgroups_path = "/container";
+  if (inputs.number != 0) guest.cgroups_path += fmt::format("-{}", inputs.number);
   if (!guest.resources) return;
   oci::Resources& resources = *guest.resources;
   if (resources.cpu) {
-    resources.cpu->quota.reset();
-    resources.cpu->period.reset();
-    resources.cpu->burst.reset();
+    if (inputs.number == 0) {
+      resources.cpu->quota.reset();
+      resources.cpu->period.reset();
+      resources.cpu->burst.reset();
+    }
     resources.cpu->realtime_period.reset();
     resources.cpu->realtime_runtime.reset();
     resources.cpu->cpus.clear();
@@ -181,6 +185,7 @@ class MountPlanner {
   MountPlanner(const GuestInputs& inputs, GuestPlan& plan) : inputs_(inputs), plan_(plan) {}
 
   Result<> add(oci::Mount& mount) {
+    if (inputs_.volumes != nullptr && use_volume(mount)) return {};
     if (!is_bind(mount)) return {};
     const std::string source = absolute(inputs_.bundle, mount.source);
     struct stat status{};
@@ -192,8 +197,7 @@ class MountPlanner {
                       "with a microVM",
                       source, mount.destination));
     }
-    if (found && S_ISREG(status.st_mode) && !inputs_.private_directory.empty() &&
-        is_below(normalized_path(source), inputs_.private_directory)) {
+    if (found && S_ISREG(status.st_mode) && is_private(normalized_path(source))) {
       copy(mount, source);
     } else {
       share(mount, source);
@@ -204,14 +208,44 @@ class MountPlanner {
   }
 
  private:
+  // What the guest has itself.
+  bool use_volume(oci::Mount& mount) const {
+    if (mount.destination == "/dev/shm") {
+      mount = {.destination = mount.destination,
+               .type = "bind",
+               .source = fmt::format("{}/{}", guest::kVolumesDirectory, kShmVolume),
+               .options = {"bind", "rprivate", "nosuid", "noexec", "nodev"}};
+      return true;
+    }
+    const std::string& directory = inputs_.volumes->directory;
+    const std::string source = normalized_path(absolute(inputs_.bundle, mount.source));
+    if (!is_bind(mount) || source == directory || !is_below(source, directory)) return false;
+    const std::string inner = source.substr(directory.size() + 1);
+    if (!inputs_.volumes->inside.contains(inner.substr(0, inner.find('/')))) return false;
+    mount.source = fmt::format("{}/{}", guest::kVolumesDirectory, inner);
+    return true;
+  }
+
+  [[nodiscard]] bool is_private(const std::string& source) const {
+    for (const std::string& directory : {inputs_.private_directory, inputs_.pod_directory}) {
+      if (!directory.empty() && is_below(source, directory)) return true;
+    }
+    return false;
+  }
+
+  [[nodiscard]] std::string name_of(size_t index) const {
+    if (inputs_.number == 0) return fmt::format("{}", index);
+    return fmt::format("{}-{}", unsigned{inputs_.number}, index);
+  }
+
   void copy(oci::Mount& mount, const std::string& source) {
-    const std::string name = fmt::format("{}", plan_.files.size());
+    const std::string name = name_of(plan_.files.size());
     plan_.files.push_back({.name = name, .source = source});
     mount.source = fmt::format("{}/{}", guest::kFilesDirectory, name);
   }
 
   void share(oci::Mount& mount, const std::string& source) {
-    const std::string name = fmt::format("{}", plan_.shares.size());
+    const std::string name = name_of(plan_.shares.size());
     oci::Mount shared = mount;
     shared.source = source;
     shared.destination = "/share/" + name;
@@ -225,11 +259,12 @@ class MountPlanner {
 
 void plan_root(const oci::Spec& spec, const GuestInputs& inputs, GuestPlan& plan) {
   if (!inputs.root_is_shared) return;
-  plan.shares.push_back({.destination = "/share/root",
+  const std::string name = inputs.number == 0 ? "root" : fmt::format("{}-root", inputs.number);
+  plan.shares.push_back({.destination = "/share/" + name,
                          .type = "bind",
                          .source = absolute(inputs.bundle, spec.root->path),
                          .options = {"rbind", "rprivate", spec.root->readonly ? "ro" : "rw"}});
-  plan.guest.root->path = fmt::format("{}/root", guest::kShareDirectory);
+  plan.guest.root->path = fmt::format("{}/{}", guest::kShareDirectory, name);
 }
 
 // What is on the host, where it is in the container. Where only the guest has something there is an
@@ -287,13 +322,13 @@ Result<GuestPlan> plan_guest(const oci::Spec& spec, const GuestInputs& inputs) {
   GuestPlan plan{.guest = spec};
   TRY(check_linux(spec, plan.warnings));
   plan_root(spec, inputs, plan);
-  plan_shm(inputs.bundle, plan.guest);
+  if (inputs.volumes == nullptr) plan_shm(inputs.bundle, plan.guest);
   if (inputs.root_is_shared) plan.view = ViewPlanner(inputs).run(spec, plan.guest.mounts);
   MountPlanner mounts(inputs, plan);
   for (oci::Mount& mount : plan.guest.mounts) TRY(mounts.add(mount));
   plan_namespaces(*plan.guest.linux_config);
   plan_devices(*plan.guest.linux_config);
-  plan_resources(*plan.guest.linux_config);
+  plan_resources(inputs, *plan.guest.linux_config);
   plan_process(*plan.guest.process);
   plan_hooks(plan.guest);
   plan.guest.vm.reset();

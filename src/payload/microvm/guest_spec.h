@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,12 +32,25 @@ struct GuestPlan {
   std::vector<std::string> warnings;  // what a VM of its own makes meaningless
 };
 
+// The volumes of a pod, for whoever plans one of the containers in its machine.
+struct PodVolumes {
+  std::string directory;         // on the host, with one directory a volume
+  std::set<std::string> inside;  // those that the guest has itself: guest::Volume
+};
+// That of /dev/shm, which the containers of a pod share.
+inline constexpr const char* kShmVolume = ".shm";
+
 struct GuestInputs {
   std::string bundle;  // relative sources are below it
   // Regular files below it are copied, since nobody changes them while the container runs; with a
   // share the machine could not come from a template. Empty: everything is shared.
   std::string private_directory;
   bool root_is_shared = false;  // else the root comes from a block device
+  // One of several containers in a machine: its number, which tells its shares and files from the
+  // others', and its pod's volumes. The machine's own container is 0.
+  uint8_t number = 0;
+  std::string pod_directory;  // its regular files are copied, too
+  const PodVolumes* volumes = nullptr;
 };
 
 // Pure but for looking at the kinds of bind mounts' sources. kUnsupported, naming the field, for

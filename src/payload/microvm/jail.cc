@@ -13,6 +13,8 @@ namespace {
 // What the monitor's own memory may come to beside the guest's: QEMU, its buffer of translated code
 // under software emulation, the daemon that serves files.
 constexpr uint64_t kOverheadMib = 256;
+// A relay's own memory, with what waits in it for slow readers.
+constexpr uint64_t kMemberMib = 128;
 constexpr uint64_t kMib = uint64_t{1} << 20U;
 
 // trivet-vmm gives up what it does not need once its children run; virtiofsd keeps what it takes to
@@ -32,31 +34,35 @@ oci::Mount bind_read_only(const std::string& source, const std::string& destinat
           .options = {"rbind", "rprivate", "ro", "nosuid", "nodev"}};
 }
 
+// What every process of ours expects of a root.
+std::vector<oci::Mount> basic_mounts() {
+  return {{.destination = "/proc",
+           .type = "proc",
+           .source = "proc",
+           .options = {"nosuid", "noexec", "nodev"}},
+          {.destination = "/dev",
+           .type = "tmpfs",
+           .source = "tmpfs",
+           .options = {"nosuid", "strictatime", "mode=755", "size=64k"}},
+          {.destination = "/dev/pts",
+           .type = "devpts",
+           .source = "devpts",
+           .options = {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}},
+          {.destination = "/run",
+           .type = "tmpfs",
+           .source = "tmpfs",
+           .options = {"nosuid", "nodev", "noexec", "mode=755", "size=1m"}},
+          {.destination = "/tmp",
+           .type = "tmpfs",
+           .source = "tmpfs",
+           .options = {"nosuid", "nodev", "noexec", "mode=1777", "size=16m"}}};
+}
+
 std::vector<oci::Mount> jail_mounts(const JailInputs& inputs) {
-  std::vector<oci::Mount> mounts{
-      {.destination = "/proc",
-       .type = "proc",
-       .source = "proc",
-       .options = {"nosuid", "noexec", "nodev"}},
-      {.destination = "/dev",
-       .type = "tmpfs",
-       .source = "tmpfs",
-       .options = {"nosuid", "strictatime", "mode=755", "size=64k"}},
-      {.destination = "/dev/pts",
-       .type = "devpts",
-       .source = "devpts",
-       .options = {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}},
-      {.destination = "/run",
-       .type = "tmpfs",
-       .source = "tmpfs",
-       .options = {"nosuid", "nodev", "noexec", "mode=755", "size=1m"}},
-      {.destination = "/tmp",
-       .type = "tmpfs",
-       .source = "tmpfs",
-       .options = {"nosuid", "nodev", "noexec", "mode=1777", "size=16m"}},
-      bind_read_only("/usr", "/usr"),
-      bind_read_only(inputs.kernel, "/vm/kernel"),
-      bind_read_only(inputs.initramfs, "/vm/initramfs")};
+  std::vector<oci::Mount> mounts = basic_mounts();
+  mounts.push_back(bind_read_only("/usr", "/usr"));
+  mounts.push_back(bind_read_only(inputs.kernel, "/vm/kernel"));
+  mounts.push_back(bind_read_only(inputs.initramfs, "/vm/initramfs"));
   if (exists("/etc/ld.so.cache")) {
     mounts.push_back(bind_read_only("/etc/ld.so.cache", "/etc/ld.so.cache"));
   }
@@ -88,15 +94,18 @@ void add_device(oci::Linux& config, const Node& node, uint32_t mode) {
       {.allow = true, .type = 'c', .major = node.major, .minor = node.minor, .access = "rw"});
 }
 
+oci::MemoryResources limit_of(uint64_t mib) {
+  oci::MemoryResources memory;
+  memory.limit = static_cast<int64_t>(mib * kMib);
+  return memory;
+}
+
 // The limits of the container go around the machine, except for those that only the guest's kernel
 // can count, and with room for the monitor itself.
 void plan_resources(const JailInputs& inputs, oci::Linux& config) {
   if (!config.resources) config.resources.emplace();
   oci::Resources& resources = *config.resources;
-  const auto bytes = static_cast<int64_t>((inputs.sizes.memory_mib + kOverheadMib) * kMib);
-  oci::MemoryResources memory;
-  memory.limit = bytes;
-  resources.memory = memory;
+  resources.memory = limit_of(inputs.sizes.memory_mib + kOverheadMib);
   resources.pids_limit.reset();
   resources.unified.clear();
   resources.devices = {{.allow = false, .type = 'a', .access = "rwm"}};
@@ -151,6 +160,22 @@ oci::Spec plan_jail(const oci::Spec& spec, const JailInputs& inputs) {
   config = std::move(plain);
   plan_namespaces(config);
   plan_resources(inputs, config);
+  return shell;
+}
+
+oci::Spec plan_member_jail(const oci::Spec& spec, const std::string& directory) {
+  oci::Spec shell = plan_jail(spec, {.directory = directory});
+  shell.mounts = basic_mounts();
+  shell.process->capabilities = oci::Capabilities{};
+  oci::Linux& config = *shell.linux_config;
+  config.namespaces = {
+      {.type = oci::NamespaceType::kPid},     {.type = oci::NamespaceType::kMount},
+      {.type = oci::NamespaceType::kIpc},     {.type = oci::NamespaceType::kUts},
+      {.type = oci::NamespaceType::kNetwork}, {.type = oci::NamespaceType::kCgroup}};
+  oci::Resources resources;
+  resources.memory = limit_of(kMemberMib);
+  resources.devices = {{.allow = false, .type = 'a', .access = "rwm"}};
+  config.resources = std::move(resources);
   return shell;
 }
 

@@ -25,6 +25,10 @@ struct JailInputs {
 // The shell's configuration. Pure.
 [[nodiscard]] oci::Spec plan_jail(const oci::Spec& spec, const JailInputs& inputs);
 
+// The same for a member of a pod: its shell holds one process without rights, which needs next to
+// nothing, and no network. Pure.
+[[nodiscard]] oci::Spec plan_member_jail(const oci::Spec& spec, const std::string& directory);
+
 // The same for a process that enters the shell to reach the guest.
 [[nodiscard]] oci::Process plan_jail_process(const oci::Process& process);
 

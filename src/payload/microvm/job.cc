@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/json.h"
+#include "guest/protocol.h"
 
 namespace trivet::payload::microvm {
 
@@ -131,6 +132,27 @@ Result<ExecJob> parse_exec_job(const JsonView& view) {
   return job;
 }
 
+Result<MemberJob> parse_member_job(const JsonView& view) {
+  MemberJob job;
+  uint32_t container = 0;
+  TRY(view.read("container", container));
+  if (container == 0 || container > guest::kMaxContainers) {
+    return fail(ErrorCode::kInvalidArgument, "{}.container: {} is no member's number", view.path(),
+                container);
+  }
+  job.container = static_cast<uint8_t>(container);
+  std::string create;
+  TRY(view.read("create", create));
+  job.create = TRY(guest::parse_create(create));
+  TRY(view.read("machine", job.machine));
+  TRY(view.read("sync", job.sync));
+  TRY(view.read("listener", job.listener));
+  TRY(view.read("report", job.report));
+  TRY(view.read("terminal", job.terminal));
+  TRY(view.read("timeoutMs", job.timeout_ms));
+  return job;
+}
+
 }  // namespace
 
 std::string print_job(const Job& job) {
@@ -156,6 +178,14 @@ std::string print_job(const ExecJob& job) {
   return Json{{"exec", json}}.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+std::string print_job(const MemberJob& job) {
+  const Json json{{"container", job.container}, {"create", guest::print(job.create)},
+                  {"machine", job.machine},     {"sync", job.sync},
+                  {"listener", job.listener},   {"report", job.report},
+                  {"terminal", job.terminal},   {"timeoutMs", job.timeout_ms}};
+  return Json{{"member", json}}.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 Result<AnyJob> parse_job(std::string_view text) {
   const Json json = TRY(parse_json(text, kJobVariable));
   const JsonView view(json, kJobVariable);
@@ -164,8 +194,11 @@ Result<AnyJob> parse_job(std::string_view text) {
     job.run = TRY(parse_run(*run));
   } else if (const auto exec = TRY(view.find("exec"))) {
     job.exec = TRY(parse_exec_job(*exec));
+  } else if (const auto member = TRY(view.find("member"))) {
+    job.member = TRY(parse_member_job(*member));
   } else {
-    return fail(ErrorCode::kInvalidArgument, "{}: neither \"run\" nor \"exec\"", kJobVariable);
+    return fail(ErrorCode::kInvalidArgument, "{}: neither \"run\" nor \"exec\" nor \"member\"",
+                kJobVariable);
   }
   return job;
 }

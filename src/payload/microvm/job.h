@@ -27,8 +27,8 @@
 
 namespace trivet::payload::microvm {
 
-// The environment variable with the number of a descriptor (a sealed memfd) that holds a job, or
-// the request of an exec proxy. QEMU does not see it.
+// The environment variable with the number of a descriptor (a sealed memfd) that holds a job, of
+// whichever kind. QEMU does not see it.
 inline constexpr const char* kJobVariable = "TRIVET_VMM_JOB";
 // Where the supervisor of a VM listens, in its jail: SOCK_STREAM, frames of guest/protocol.h with
 // sessions of the client's own numbering (kFirstRequestSession and up). The directory is root's
@@ -114,12 +114,28 @@ struct ExecJob {
   bool terminal = false;
 };
 
+// A member of a pod: the init of a shell of its own that stands for a further container in the
+// guest of the pod's machine. Its clients (`exec`, `stats`, `cp`) find it at kControlSocket in its
+// own jail, as those of a machine do.
+struct MemberJob {
+  uint8_t container = 0;  // its number: guest/protocol.h
+  guest::CreateRequest create;
+  int machine = -1;   // connected to the kControlSocket of the pod's machine
+  int sync = -1;      // as in Job
+  int listener = -1;  // as in Job
+  int report = -1;    // as in Job
+  bool terminal = false;
+  uint32_t timeout_ms = kBootTimeoutMs;  // to be made, and to be started
+};
+
 [[nodiscard]] std::string print_job(const Job& job);
 [[nodiscard]] std::string print_job(const ExecJob& job);
-// Which of the two a text is: {"exec": …} or {"run": …}.
+[[nodiscard]] std::string print_job(const MemberJob& job);
+// Which of them a text is: {"exec": …}, {"run": …} or {"member": …}.
 struct AnyJob {
   std::optional<Job> run;
   std::optional<ExecJob> exec;
+  std::optional<MemberJob> member;
 };
 Result<AnyJob> parse_job(std::string_view text);
 

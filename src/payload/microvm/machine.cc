@@ -5,15 +5,17 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "base/memfd.h"
 #include "base/paths.h"
 #include "payload/host_program.h"
+#include "payload/microvm/control.h"
 #include "payload/microvm/guest_spec.h"
 #include "payload/microvm/image_disk.h"
 #include "payload/microvm/initramfs.h"
 #include "payload/microvm/jail.h"
 #include "payload/microvm/job.h"
 #include "payload/microvm/kernel_store.h"
+#include "payload/microvm/pod.h"
+#include "payload/microvm/program_builder.h"
 #include "payload/microvm/scratch_disk.h"
 #include "payload/microvm/sizes.h"
 #include "payload/microvm/template_maker.h"
@@ -44,49 +46,6 @@ Result<uint64_t> scratch_bytes(const oci::Spec& spec) {
   const int64_t bytes = TRY_IN(parse_size(entry->second), "annotation {}", kDiskAnnotation);
   return static_cast<uint64_t>(std::max<int64_t>(bytes, 0));
 }
-
-// The program of the monitor's, with descriptors that are handed over.
-class ProgramBuilder {
- public:
-  static Result<ProgramBuilder> make() {
-    const std::string path = find_companion("trivet-vmm");
-    if (path.empty()) {
-      return std::unexpected(
-          Error(ErrorCode::kUnsupported, "the program trivet-vmm is not installed")
-              .hint("it runs microVMs; it belongs beside trivet or into ../libexec/trivet"));
-    }
-    ProgramBuilder builder;
-    builder.program_.file = TRY(open_host_program(path));
-    return builder;
-  }
-
-  int add(UniqueFd fd) {
-    program_.descriptors.push_back(std::move(fd));
-    return program_.descriptors.back().get();
-  }
-  // A duplicate: the descriptor stays its owner's. -1 stays -1.
-  Result<int> add_copy(int fd) {
-    if (fd < 0) return -1;
-    UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 3));
-    if (!copy) return fail_errno("fcntl F_DUPFD_CLOEXEC");
-    return add(std::move(copy));
-  }
-  // A number that gets its meaning later.
-  Result<int> add_place() { return add(TRY(open_file("/dev/null", O_RDONLY))); }
-
-  void set_conversation(const container::Program::Conversation& places) {
-    program_.conversation = places;
-  }
-
-  Result<container::Program> finish(const std::string& job) && {
-    const int fd = add(TRY(sealed_memfd("trivet-vmm-job", job)));
-    program_.env = {fmt::format("{}={}", kJobVariable, fd)};
-    return std::move(program_);
-  }
-
- private:
-  container::Program program_;
-};
 
 // One machine in the making.
 class Machine {
@@ -120,30 +79,47 @@ class Machine {
   }
 
   Result<> plan() {
-    sizes_ = TRY(plan_sizes(request_.spec));
-    TRY(plan_content());
-    for (const std::string& text : guest_.warnings) warn(text);
-    vmm_ = TRY(parse_vmm(annotation(request_.spec, kVmmAnnotation, "qemu")));
-    std::string accelerator = annotation(request_.spec, kAcceleratorAnnotation, "auto");
-    if (vmm_ == Vmm::kLibkrun) {
-      krun_ = TRY(find_krun_files());
-      accelerator = TRY(krun_accelerator(accelerator));
-    }
-    const Acceleration acceleration = TRY(choose_accelerator(accelerator, vm_directory_));
-    if (!acceleration.warning.empty()) warn(acceleration.warning);
-    job_.kvm = acceleration.accelerator == Accelerator::kKvm;
-    job_.tsc_khz = acceleration.tsc_khz;
-    boot_ = TRY(find_guest(vm_directory_, find_companion("trivet-vminit")));
-    job_.boot_timeout_ms = job_.kvm ? kBootTimeoutMs : kEmulatedBootTimeoutMs;
-    if (vmm_ == Vmm::kLibkrun) TRY(check_krun_kernel(boot_.acpi, boot_.kernel_release));
-    job_.acpi = boot_.acpi;
-    job_.vcpus = sizes_.vcpus;
-    job_.memory_mib = sizes_.memory_mib;
-    job_.share = !guest_.shares.empty();
+    sizes_ = request_.vm.pod == nullptr ? TRY(plan_sizes(request_.spec))
+                                        : TRY(plan_pod_sizes(request_.spec, *request_.vm.pod));
+                                        TRY(plan_content());
+                                        for (const std::string& text : guest_.warnings) warn(text);
+                                        vmm_ = TRY(parse_vmm(
+                                            annotation(request_.spec, kVmmAnnotation, "qemu")));
+                                        std::string accelerator = annotation(
+                                            request_.spec, kAcceleratorAnnotation, "auto");
+                                        if (vmm_ == Vmm::kLibkrun) {
+                                          krun_ = TRY(find_krun_files());
+                                          accelerator = TRY(krun_accelerator(accelerator));
+                                        }
+                                        const Acceleration acceleration =
+                                            TRY(choose_accelerator(accelerator, vm_directory_));
+                                        if (!acceleration.warning.empty())
+                                          warn(acceleration.warning);
+                                        job_.kvm = acceleration.accelerator == Accelerator::kKvm;
+                                        job_.tsc_khz = acceleration.tsc_khz;
+                                        boot_ = TRY(find_guest(vm_directory_,
+                                                               find_companion("trivet-vminit")));
+                                        job_.boot_timeout_ms =
+                                            job_.kvm ? kBootTimeoutMs : kEmulatedBootTimeoutMs;
+                                        if (vmm_ == Vmm::kLibkrun)
+                                          TRY(check_krun_kernel(boot_.acpi, boot_.kernel_release));
+                                        job_.acpi = boot_.acpi;
+                                        job_.vcpus = sizes_.vcpus;
+                                        job_.memory_mib = sizes_.memory_mib;
+                                        job_.share = !guest_.shares.empty();
+                                        return {};
+  }
+
+  Result<> plan_pod() {
+    pod_.emplace(TRY(PodContent::plan(*request_.vm.pod)));
+    guest_ = TRY(pod_->plan_infra(request_.spec, request_.bundle));
+    for (oci::Mount& share : pod_->shares()) guest_.shares.push_back(std::move(share));
+    for (std::string& text : pod_->warnings()) guest_.warnings.push_back(std::move(text));
     return {};
   }
 
   Result<> plan_content() {
+    if (request_.vm.pod != nullptr) return plan_pod();
     guest_ =
         TRY(plan_guest(request_.spec, {.bundle = request_.bundle,
                                        .private_directory = is_layered() ? request_.bundle : "",
@@ -173,6 +149,7 @@ class Machine {
 
   // The image, which all its machines share, and what this one writes.
   Result<> add_disks() {
+    if (pod_) return add_pod();
     if (!is_layered()) return {};
     const container::OverlayRoot& overlay = **request_.overlay;
     if (lower_is_shared_) {
@@ -182,14 +159,26 @@ class Machine {
       job_.disks.push_back({.fd = builder_->add(std::move(image.fd)), .read_only = true});
       job_.create.lower_device = "vda";
     }
+    job_.disks.push_back({ .fd = builder_->add(TRY(open_scratch())), .read_only = false });
+    job_.create.scratch_device = lower_is_shared_ ? "vda" : "vdb";
+    return {};
+  }
+
+  [[nodiscard]] Result<UniqueFd> open_scratch() const {
     const std::string path = fmt::format("{}/{}", request_.bundle, kDiskName);
-    UniqueFd scratch = exists(path) ? TRY(open_file(path, O_RDWR))
-                           : TRY(make_scratch_disk(vm_directory_, TRY(scratch_bytes(request_.spec)),
-                                                   path));
-                           job_.disks.push_back(
-                               {.fd = builder_->add(std::move(scratch)), .read_only = false});
-                           job_.create.scratch_device = lower_is_shared_ ? "vda" : "vdb";
-                           return {};
+    if (exists(path)) return open_file(path, O_RDWR);
+    return make_scratch_disk(vm_directory_, TRY(scratch_bytes(request_.spec)), path);
+  }
+
+  Result<> add_pod() {
+    PodContent::Disks disks =
+        TRY(pod_->add_disks(request_.data_directory, TRY(open_scratch()), *builder_));
+    members_ = TRY(pod_->make_members(disks, job_.share));
+    job_.disks = std::move(disks.disks);
+    job_.create.scratch_device = disks.scratch;
+    job_.create.volumes = pod_->volumes();
+    job_.create.infra = true;
+    return {};
   }
 
   Result<> add_network() {
@@ -262,6 +251,7 @@ class Machine {
       , .own_root = true
     };
     prepared.program.shown = guest_.view;
+    prepared.members = std::move(members_);
     prepared.spec.annotations[kIsolationAnnotation] = isolation_name(Isolation::kMicrovm);
     prepared.machine = MachineFacts{
         .vmm = vmm_name(vmm_),
@@ -281,6 +271,8 @@ class Machine {
   KrunFiles krun_;
   GuestPlan guest_;
   bool lower_is_shared_ = false;
+  std::optional<PodContent> pod_;
+  std::vector<Member> members_;
   std::string no_template_;
   Guest boot_;
   Job job_;
@@ -301,6 +293,35 @@ Result<MachineCheck> check_machine(const oci::Spec& spec, const std::string& dat
       }};
   TRY(Machine(request).check());
   return check;
+}
+
+// The descriptors are those of the shell's own; the machine is known by its socket alone.
+Result<Prepared> prepare_member(const Request& request) {
+  const MachineSeat& seat = *request.vm.seat;
+  ProgramBuilder builder = TRY(ProgramBuilder::make());
+  container::Program::Conversation places {
+    .sync = TRY(builder.add_place())
+  };
+  if (!request.creator_starts) places.listener = TRY(builder.add_place());
+  builder.set_conversation(places);
+  const bool emulated = seat.facts.accelerator != accelerator_name(Accelerator::kKvm);
+  const MemberJob job {
+    .container = seat.member.number, .create = seat.member.create,
+    .machine = builder.add(TRY(connect_to_machine(seat.machine))), .sync = places.sync,
+    .listener = places.listener, .report = TRY(builder.add_copy(request.vm.report))
+    , .terminal = seat.member.terminal,
+        .timeout_ms = emulated ? kEmulatedBootTimeoutMs : kBootTimeoutMs
+  };
+  const std::string root = TRY(make_jail_root(vm_directory(request.data_directory)));
+  Prepared prepared {
+    .isolation = Isolation::kMicrovm, .spec = plan_member_jail(request.spec, root),
+    .program = TRY(std::move(builder).finish(print_job(job)))
+    , .own_root = true
+  };
+  prepared.spec.annotations[kIsolationAnnotation] = isolation_name(Isolation::kMicrovm);
+  prepared.spec.annotations[kMemberAnnotation] = fmt::format("{}", seat.member.number);
+  prepared.machine = seat.facts;
+  return prepared;
 }
 
 Result<PreparedExec> prepare_machine_exec(const oci::Process& process, const std::string& user) {

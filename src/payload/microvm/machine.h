@@ -23,6 +23,10 @@ Result<MachineCheck> check_machine(const oci::Spec& spec, const std::string& dat
 // job of trivet-vmm. Errors: those of the parts, each naming what it is about.
 Result<Prepared> prepare_machine(const Request& request);
 
+// The shell of a container that goes into the machine of its pod (VmRequest::seat). kWrongState
+// when the machine does not run.
+Result<Prepared> prepare_member(const Request& request);
+
 // A process of the container's, started through the shell.
 Result<PreparedExec> prepare_machine_exec(const oci::Process& process, const std::string& user);
 

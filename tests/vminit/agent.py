@@ -19,7 +19,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 WINDOW = 256 << 10
 FIRST_REQUEST = 2
-HEADER = struct.Struct("<IIB3x")
+HEADER = struct.Struct("<IIBB2x")
 
 
 def tsc_khz() -> int:
@@ -166,8 +166,8 @@ class Agent:
         self.awake = 0
         self.closed = False
 
-    def send(self, kind: str, session: int, payload: bytes = b""):
-        frame = HEADER.pack(len(payload), session, ord(kind)) + payload
+    def send(self, kind: str, session: int, payload: bytes = b"", container: int = 0):
+        frame = HEADER.pack(len(payload), session, ord(kind), container) + payload
         while frame:
             readable, writable, _ = select.select([self.port], [self.port], [], 10)
             assert readable or writable, "the guest takes no frames"
@@ -181,7 +181,7 @@ class Agent:
         self.closed = not data
         self.buffer += data
         while len(self.buffer) >= HEADER.size:
-            size, session, kind = HEADER.unpack_from(self.buffer)
+            size, session, kind, _ = HEADER.unpack_from(self.buffer)
             if len(self.buffer) < HEADER.size + size:
                 return
             payload = self.buffer[HEADER.size:HEADER.size + size]
@@ -231,30 +231,34 @@ class Agent:
                                       "machine_id": os.urandom(16).hex()}).encode())
         self.wait(lambda: self.awake > before)
 
-    def open(self, kind: str, document: dict) -> Session:
+    def open(self, kind: str, document: dict, container: int = 0) -> Session:
         session = Session(self, self.next)
         self.sessions[self.next] = session
         self.next += 1
-        session.send(kind, json.dumps(document).encode())
+        self.send(kind, session.number, json.dumps(document).encode(), container)
         return session
 
-    def create(self, **request) -> Session:
+    def create(self, container: int = 0, **request) -> Session:
+        """The machine's own container, or a further one."""
         request["config"] = json.dumps(request["config"])
         for file in request.get("files", []):
             file["content"] = base64.b64encode(file["content"]).decode()
-        session = Session(self, 1)
-        self.sessions[1] = session
-        session.send("C", json.dumps(request).encode())
+        if container:
+            session = self.open("C", request, container)
+        else:
+            session = Session(self, 1)
+            self.sessions[1] = session
+            session.send("C", json.dumps(request).encode())
         session.wait_done()
         return session
 
-    def request(self, operation: str, **members) -> dict:
-        return self.open("Q", {"operation": operation, **members}).wait_answer()
+    def request(self, operation: str, container: int = 0, **members) -> dict:
+        return self.open("Q", {"operation": operation, **members}, container).wait_answer()
 
-    def exec(self, *args: str, detach: bool = False, **process) -> Session:
+    def exec(self, *args: str, detach: bool = False, container: int = 0, **process) -> Session:
         document = {"cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}, "args": list(args),
                     **process}
-        session = self.open("E", {"process": json.dumps(document), "detach": detach})
+        session = self.open("E", {"process": json.dumps(document), "detach": detach}, container)
         session.wait_done()
         return session
 

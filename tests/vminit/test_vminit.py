@@ -497,7 +497,7 @@ def test_the_network(boot):
 
 def test_a_violation_of_the_protocol_powers_off(boot):
     machine = boot()
-    machine.agent.send("S", 77)
+    machine.agent.send("C", 77)
     assert machine.wait_off() == 0
 
 

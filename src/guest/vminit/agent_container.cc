@@ -214,10 +214,11 @@ Result<> Agent::start(uint32_t id) {
   if (found != conversations_.end() && found->second.container) {
     container = find_container(*found->second.container);
   }
-  if (container == nullptr) {
+  if (container == nullptr && id == kInitSession) {
     send_failure(id, Error(ErrorCode::kWrongState, "there is no container to start"));
-    return {};
   }
+  // Another may have ended before: the host may not know yet.
+  if (container == nullptr) return {};
   const auto started = container->start();
   answer(id, started);
   if (started) {

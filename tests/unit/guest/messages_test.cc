@@ -22,7 +22,11 @@ TEST(Messages, CreateComesThrough) {
                       .mtu = 65520,
                       .addresses = {"10.0.2.15/24"},
                       .routes = {{.destination = "0.0.0.0/0", .gateway = "10.0.2.2"}},
-                      .completes_handshakes = true}}};
+                      .completes_handshakes = true}},
+      .volumes = {{.name = "data", .mode = 02770, .uid = 1, .gid = 2},
+                  {.name = ".shm", .mode = 01777, .in_memory = true, .size = 1U << 20U}},
+      .infra = true,
+      .joins = {"ipc", "uts", "pid"}};
   const auto again = parse_create(print(request));
   ASSERT_TRUE(again) << again.error().message();
   EXPECT_EQ(again->config, request.config);
@@ -46,6 +50,9 @@ TEST(Messages, CreateIsChecked) {
   EXPECT_THAT(error_of(R"("files": [{"name": "a", "mode": 65536}])"), HasSubstr("mode"));
   EXPECT_THAT(error_of(R"("files": [{"name": "a", "content": "?"}])"), HasSubstr("content"));
   EXPECT_THAT(error_of(R"("interfaces": [{"name": "far too long a name"}])"), HasSubstr("name"));
+  EXPECT_THAT(error_of(R"("volumes": [{"name": "a/b"}])"), HasSubstr("volumes[0].name"));
+  EXPECT_THAT(error_of(R"("volumes": [{"name": "a", "mode": 65536}])"), HasSubstr("mode"));
+  EXPECT_THAT(error_of(R"("joins": ["mnt"])"), HasSubstr("joins"));
   EXPECT_FALSE(parse_create("{}"));
   EXPECT_FALSE(parse_create("[]"));
 }

@@ -73,8 +73,6 @@ TEST(FrameReader, WhatOnlyTheOtherSideSaysIsRefused) {
 TEST(FrameReader, SizesAndSessionsAreChecked) {
   EXPECT_THAT(error_of(Direction::kToGuest, make_frame(FrameType::kStart, 1, "x")),
               HasSubstr("1 bytes"));
-  EXPECT_THAT(error_of(Direction::kToGuest, make_frame(FrameType::kStart, 2)),
-              HasSubstr("session 2"));
   EXPECT_THAT(error_of(Direction::kToGuest, make_frame(FrameType::kExec, 1, "{}")),
               HasSubstr("session 1"));
   EXPECT_THAT(error_of(Direction::kToGuest, make_frame(FrameType::kWake, 1, "{}")),
@@ -85,6 +83,29 @@ TEST(FrameReader, SizesAndSessionsAreChecked) {
   std::string reserved = make_frame(FrameType::kStart, 1);
   reserved[11] = 1;
   EXPECT_THAT(error_of(Direction::kToGuest, reserved), HasSubstr("reserved"));
+}
+
+TEST(FrameReader, ContainersAreNamedWhereASessionBegins) {
+  const auto to_guest = [](FrameType type, uint32_t session, uint8_t container) {
+    return error_of(Direction::kToGuest, make_frame(type, session, "", container));
+  };
+  for (const FrameType type : {FrameType::kCreate, FrameType::kExec, FrameType::kRequest,
+                               FrameType::kCopyIn, FrameType::kCopyOut}) {
+    EXPECT_EQ(to_guest(type, 2, 1), "");
+    EXPECT_EQ(to_guest(type, 2, kMaxContainers), "");
+    EXPECT_THAT(to_guest(type, 2, kMaxContainers + 1), HasSubstr("container 65"));
+  }
+  EXPECT_EQ(to_guest(FrameType::kStart, 2, 0), "");
+  EXPECT_THAT(to_guest(FrameType::kStart, 2, 1), HasSubstr("container 1"));
+  EXPECT_THAT(to_guest(FrameType::kSignal, 1, 1), HasSubstr("container 1"));
+  // The machine's own container has the session of its own, and no other has it.
+  EXPECT_THAT(to_guest(FrameType::kCreate, 1, 1), HasSubstr("container 1"));
+  EXPECT_THAT(to_guest(FrameType::kCreate, 2, 0), HasSubstr("container 0"));
+  FrameReader reader(Direction::kToGuest);
+  feed(reader, make_frame(FrameType::kExec, 7, "{}", 3));
+  const auto frame = reader.next();
+  ASSERT_TRUE(frame && *frame);
+  EXPECT_EQ((*frame)->container, 3);
 }
 
 std::string_view payload(const std::string& frame) {

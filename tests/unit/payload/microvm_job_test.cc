@@ -52,6 +52,26 @@ TEST(MicrovmJob, OfAMachineByLibkrunComesBackToo) {
   EXPECT_EQ(again->run->krun->library, 8);
 }
 
+TEST(MicrovmJob, OfAMemberComesBackToo) {
+  MemberJob job{.container = 3,
+                .machine = 4,
+                .sync = 5,
+                .listener = 6,
+                .report = 7,
+                .terminal = true,
+                .timeout_ms = 8};
+  job.create.config = "{}";
+  job.create.joins = {"ipc"};
+  const auto again = parse_job(print_job(job));
+  ASSERT_TRUE(again) << again.error().message();
+  ASSERT_TRUE(again->member);
+  EXPECT_EQ(print_job(*again->member), print_job(job));
+  EXPECT_EQ(again->member->create.joins, job.create.joins);
+  // The machine's own container is nobody's member.
+  job.container = 0;
+  EXPECT_FALSE(parse_job(print_job(job)));
+}
+
 TEST(MicrovmJob, OfAnExecComesBackToo) {
   const ExecJob job{.request = {.process = "{\"args\":[\"sh\"]}"}, .sync = 5, .terminal = true};
   const auto again = parse_job(print_job(job));

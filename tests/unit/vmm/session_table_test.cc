@@ -57,6 +57,31 @@ TEST_F(SessionTableTest, ASessionEndsOnce) {
   EXPECT_EQ(table_.size(), 1U);
 }
 
+TEST_F(SessionTableTest, AContainerIsMadeThenStartedThenEnds) {
+  const uint32_t own = begin(1, 2, FrameType::kCreate);
+  EXPECT_FALSE(table_.from_guest(frame(FrameType::kDone, own))->ended);
+  EXPECT_EQ(*table_.from_client(1, frame(FrameType::kStart, 2)), own);
+  EXPECT_FALSE(table_.from_guest(frame(FrameType::kDone, own))->ended);
+  EXPECT_EQ(*table_.from_client(1, frame(FrameType::kSignal, 2)), own);
+  EXPECT_EQ(*table_.from_client(1, frame(FrameType::kStdin, 2, "x")), own);
+  EXPECT_FALSE(table_.from_guest(frame(FrameType::kStderr, own, "x"))->ended);
+  EXPECT_TRUE(table_.from_guest(frame(FrameType::kExit, own, std::string_view("\0\0", 2)))->ended);
+  const uint32_t refused = begin(1, 3, FrameType::kCreate);
+  EXPECT_TRUE(table_.from_guest(frame(FrameType::kFailed, refused, "{}"))->ended);
+}
+
+TEST_F(SessionTableTest, OnlyAContainerIsStarted) {
+  begin(1, 2, FrameType::kExec);
+  expect_corrupt(table_.from_client(1, frame(FrameType::kStart, 2)));
+}
+
+TEST_F(SessionTableTest, NumbersBeginWhereTheirOwnerWants) {
+  SessionTable table(7);
+  const auto first = table.from_client(1, frame(FrameType::kExec, 2));
+  ASSERT_TRUE(first && *first);
+  EXPECT_EQ(**first, 7U);
+}
+
 TEST_F(SessionTableTest, EachKindHasItsFrames) {
   const uint32_t request = begin(1, 2, FrameType::kRequest);
   expect_corrupt(table_.from_guest(frame(FrameType::kStdout, request, "x")));

@@ -51,7 +51,8 @@ OrderedJson describe_part(const microvm::Part& part) {
 }
 
 OrderedJson describe_guest(const std::string& directory) {
-  const auto guest = microvm::find_guest(directory, find_companion("trivet-vminit"));
+  const auto guest = microvm::find_guest(directory, find_companion("trivet-vminit"),
+                                         find_companion("trivet-infra"));
   if (!guest) return nullptr;
   return {{"kernel", guest->kernel},
           {"release", guest->kernel_release},
@@ -107,7 +108,7 @@ Result<VmSetup> setup_vm(const Home& home, const VmSetupOptions& options) {
   // it.
   const std::string vminit = find_companion("trivet-vminit");
   if (vminit.empty()) return setup;
-  setup.initramfs = TRY(microvm::find_guest(directory, vminit))
+  setup.initramfs = TRY(microvm::find_guest(directory, vminit, find_companion("trivet-infra")))
   .initramfs;
   return setup;
 }

@@ -51,10 +51,20 @@ std::string directory_of(const std::string& vm_dir) {
   return vm_dir + "/initramfs";
 }
 
-std::string record_path(const std::string& vm_dir, const Kernel& kernel,
-                        const FileIdentity& vminit) {
-  std::string inputs =
-      fmt::format("{}\n{}\n{}\n", kFormat, kernel.vmlinux.digest, identity_text(vminit));
+struct Programs {
+  std::string vminit;
+  std::string infra;  // may be empty
+};
+
+Result<std::string> record_path(const std::string& vm_dir, const Kernel& kernel,
+                                const Programs& programs) {
+  std::string inputs = fmt::format("{}\n{}\n", kFormat, kernel.vmlinux.digest);
+  for (const std::string& path : {programs.vminit, programs.infra}) {
+    if (path.empty()) continue;
+    struct stat status{};
+    if (stat(path.c_str(), &status) != 0) return fail_errno("stat \"{}\"", path);
+    inputs += identity_text(identity_of(status)) + '\n';
+  }
   for (const StoredFile& module : kernel.modules) inputs += module.path + module.digest + '\n';
   return fmt::format("{}/{}{}.json", directory_of(vm_dir), kRecordPrefix,
                      sha256_of(inputs).substr(0, 32));
@@ -101,7 +111,7 @@ Result<> collect(const std::string& vm_dir) {
   return {};
 }
 
-Result<std::string> build(const Kernel& kernel, const std::string& vminit) {
+Result<std::string> build(const Kernel& kernel, const Programs& programs) {
   std::vector<InitramfsModule> modules;
   for (const StoredFile& module : kernel.modules) {
     modules.push_back({
@@ -109,16 +119,18 @@ Result<std::string> build(const Kernel& kernel, const std::string& vminit) {
       .object = TRY(read_verified(kernel, module))
     });
   }
-  return make_initramfs(TRY(read_file(vminit)), modules);
+  std::string infra;
+  if (!programs.infra.empty()) infra = TRY(read_file(programs.infra));
+  return make_initramfs(TRY(read_file(programs.vminit)), modules, infra);
 }
 
 Result<Record> make_record(const std::string& vm_dir, const Kernel& kernel,
-                           const std::string& vminit, const std::string& path) {
+                           const Programs& programs, const std::string& path) {
   const FileLock lock = TRY(lock_vm_directory(vm_dir));
   if (auto made = find_record(vm_dir, path)) return std::move(*made);
   const std::string directory = directory_of(vm_dir);
   TRY(make_dirs(directory));
-  const std::string archive = TRY(build(kernel, vminit));
+  const std::string archive = TRY(build(kernel, programs));
   Record record{.kernel = kernel.id};
   record.cpio.digest = sha256_of(archive);
   record.cpio.path = record.cpio.digest + ".cpio";
@@ -132,7 +144,8 @@ Result<Record> make_record(const std::string& vm_dir, const Kernel& kernel,
 
 }  // namespace
 
-std::string make_initramfs(std::string_view vminit, const std::vector<InitramfsModule>& modules) {
+std::string make_initramfs(std::string_view vminit, const std::vector<InitramfsModule>& modules,
+                           std::string_view infra) {
   CpioWriter cpio;
   for (const char* directory : {"dev", "proc", "sys", "run", "modules"}) {
     cpio.add_directory(directory);
@@ -144,6 +157,7 @@ std::string make_initramfs(std::string_view vminit, const std::vector<InitramfsM
   }
   cpio.add_file("modules/list", list, CpioWriter::Access::kData);
   cpio.add_file("init", vminit, CpioWriter::Access::kProgram);
+  if (!infra.empty()) cpio.add_file("trivet-infra", infra, CpioWriter::Access::kProgram);
   return cpio.finish();
 }
 
@@ -152,7 +166,8 @@ Result<> collect_initramfs(const std::string& vm_dir) {
   return exists(directory_of(vm_dir)) ? collect(vm_dir) : Result<>();
 }
 
-Result<Guest> find_guest(const std::string& vm_dir, const std::string& vminit) {
+Result<Guest> find_guest(const std::string& vm_dir, const std::string& vminit,
+                         const std::string& infra) {
   if (vminit.empty()) {
     return std::unexpected(
         Error(ErrorCode::kUnsupported, "the program trivet-vminit is not installed")
@@ -160,12 +175,11 @@ Result<Guest> find_guest(const std::string& vm_dir, const std::string& vminit) {
   }
   const Kernel kernel = TRY(current_kernel(vm_dir));
   TRY(verify_file(kernel, kernel.vmlinux));
-  struct stat status{};
-  if (stat(vminit.c_str(), &status) != 0) return fail_errno("stat \"{}\"", vminit);
-  const std::string path = record_path(vm_dir, kernel, identity_of(status));
+  const Programs programs{.vminit = vminit, .infra = infra};
+  const std::string path = TRY(record_path(vm_dir, kernel, programs));
   auto record = find_record(vm_dir, path);
   if (!record) {
-    record = TRY_IN(make_record(vm_dir, kernel, vminit, path), "cannot make the initramfs");
+    record = TRY_IN(make_record(vm_dir, kernel, programs, path), "cannot make the initramfs");
   }
   return Guest{.kernel = fmt::format("{}/{}", kernel.directory, kernel.vmlinux.path),
                .kernel_digest = kernel.vmlinux.digest,

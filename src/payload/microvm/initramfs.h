@@ -1,10 +1,11 @@
 // The initramfs of guests, and what a guest is booted from.
 //
 //   initramfs/DIGEST.cpio     /init (trivet-vminit), /modules/NAME.ko, /modules/list: file names of
-//                             modules, one a line, in the order in which they are loaded
-//   initramfs/for-KEY.json    which one belongs to a kernel and a trivet-vminit, with its identity
+//                             modules, one a line, in the order in which they are loaded;
+//                             /trivet-infra, for the machine of a pod
+//   initramfs/for-KEY.json    which one belongs to a kernel and the programs, with its identity
 //
-// It is made when it is first asked for, and anew when trivet-vminit or the kernel changes.
+// It is made when it is first asked for, and anew when the programs or the kernel change.
 #pragma once
 
 #include <string>
@@ -25,10 +26,11 @@ struct Guest {
   std::string initramfs_digest;
 };
 
-// From the directory of vm_directory() and the installed trivet-vminit, see find_companion(); its
-// path is empty when it is not installed. kUnsupported, with a hint, when there is no kernel or no
+// From the directory of vm_directory() and the installed programs, see find_companion(); the path
+// of one that is not installed is empty. kUnsupported, with a hint, when there is no kernel or no
 // trivet-vminit. Some ten microseconds when nothing has changed.
-Result<Guest> find_guest(const std::string& vm_dir, const std::string& vminit);
+Result<Guest> find_guest(const std::string& vm_dir, const std::string& vminit,
+                         const std::string& infra = {});
 
 // Removes the archives of kernels that are gone, and more than a few old ones.
 Result<> collect_initramfs(const std::string& vm_dir);
@@ -39,6 +41,7 @@ struct InitramfsModule {
   std::string object;
 };
 [[nodiscard]] std::string make_initramfs(std::string_view vminit,
-                                         const std::vector<InitramfsModule>& modules);
+                                         const std::vector<InitramfsModule>& modules,
+                                         std::string_view infra = {});
 
 }  // namespace trivet::payload::microvm

@@ -79,35 +79,33 @@ class Machine {
   }
 
   Result<> plan() {
-    sizes_ = request_.vm.pod == nullptr ? TRY(plan_sizes(request_.spec))
-                                        : TRY(plan_pod_sizes(request_.spec, *request_.vm.pod));
-                                        TRY(plan_content());
-                                        for (const std::string& text : guest_.warnings) warn(text);
-                                        vmm_ = TRY(parse_vmm(
-                                            annotation(request_.spec, kVmmAnnotation, "qemu")));
-                                        std::string accelerator = annotation(
-                                            request_.spec, kAcceleratorAnnotation, "auto");
-                                        if (vmm_ == Vmm::kLibkrun) {
-                                          krun_ = TRY(find_krun_files());
-                                          accelerator = TRY(krun_accelerator(accelerator));
-                                        }
-                                        const Acceleration acceleration =
-                                            TRY(choose_accelerator(accelerator, vm_directory_));
-                                        if (!acceleration.warning.empty())
-                                          warn(acceleration.warning);
-                                        job_.kvm = acceleration.accelerator == Accelerator::kKvm;
-                                        job_.tsc_khz = acceleration.tsc_khz;
-                                        boot_ = TRY(find_guest(vm_directory_,
-                                                               find_companion("trivet-vminit")));
-                                        job_.boot_timeout_ms =
-                                            job_.kvm ? kBootTimeoutMs : kEmulatedBootTimeoutMs;
-                                        if (vmm_ == Vmm::kLibkrun)
-                                          TRY(check_krun_kernel(boot_.acpi, boot_.kernel_release));
-                                        job_.acpi = boot_.acpi;
-                                        job_.vcpus = sizes_.vcpus;
-                                        job_.memory_mib = sizes_.memory_mib;
-                                        job_.share = !guest_.shares.empty();
-                                        return {};
+    sizes_ = TRY(plan_size());
+    TRY(plan_content());
+    for (const std::string& text : guest_.warnings) warn(text);
+    vmm_ = TRY(parse_vmm(annotation(request_.spec, kVmmAnnotation, "qemu")));
+    std::string accelerator = annotation(request_.spec, kAcceleratorAnnotation, "auto");
+    if (vmm_ == Vmm::kLibkrun) {
+      krun_ = TRY(find_krun_files());
+      accelerator = TRY(krun_accelerator(accelerator));
+    }
+    const Acceleration acceleration = TRY(choose_accelerator(accelerator, vm_directory_));
+    if (!acceleration.warning.empty()) warn(acceleration.warning);
+    job_.kvm = acceleration.accelerator == Accelerator::kKvm;
+    job_.tsc_khz = acceleration.tsc_khz;
+    boot_ = TRY(
+        find_guest(vm_directory_, find_companion("trivet-vminit"), find_companion("trivet-infra")));
+    job_.boot_timeout_ms = job_.kvm ? kBootTimeoutMs : kEmulatedBootTimeoutMs;
+    if (vmm_ == Vmm::kLibkrun) TRY(check_krun_kernel(boot_.acpi, boot_.kernel_release));
+    job_.acpi = boot_.acpi;
+    job_.vcpus = sizes_.vcpus;
+    job_.memory_mib = sizes_.memory_mib;
+    job_.share = !guest_.shares.empty();
+    return {};
+  }
+
+  [[nodiscard]] Result<Sizes> plan_size() const {
+    if (request_.vm.pod == nullptr) return plan_sizes(request_.spec);
+    return plan_pod_sizes(request_.spec, *request_.vm.pod);
   }
 
   Result<> plan_pod() {

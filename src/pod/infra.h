@@ -1,10 +1,21 @@
-// The infra container: a static program that holds the pod's namespaces, reaps what is left to it
-// (as PID 1 of a shared pid namespace), and runs extensions. This is what the supervisor says to it
-// and hears from it: JSON documents, one a line, over one stream socket that it inherits as
-// descriptor 3. The same program runs in a pod's microVM.
+// The infra container: a static program, trivet-infra, that holds the pod's namespaces, reaps what
+// is left to it (as PID 1 of a shared pid namespace), and runs extensions. This is how it is
+// planned, and what the supervisor says to it and hears from it: JSON documents, one a line
+// (extension_message.h), over one stream socket. The same program runs in a pod's microVM.
+//
+// The supervisor executes it by descriptor, as container::Program, in a container of the
+// specification that plan_infra() makes: Program::descriptors holds the program's end of the
+// socket, and Program::env `infra_environment(fd)`, which tells it the number. It should begin with
+// all signals blocked (SignalsAtStart::kBlocked), so that no SIGTERM is lost. With extensions there
+// is a seccomp profile, which CreateOptions::seccomp_cache makes cheap.
+//
+// It ends on SIGTERM, and when the other end of its socket is closed: a supervisor that has died
+// leaves no pod behind. With PID 1 the kernel ends everything else in its pid namespace.
 #pragma once
 
+#include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,39 +24,61 @@
 #include "base/event_loop.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "oci/spec.h"
+#include "pod/extension_message.h"
 #include "pod/record.h"
 
 namespace trivet::pod {
 
-// What happens in the pod, for extensions.
-struct Event {
-  enum class Kind { kStarted, kExited, kHealthy, kUnhealthy, kStopping };
-  Kind kind = Kind::kStarted;
-  std::string container;  // its name; empty with kStopping
-  int exit_code = 0;      // kExited
+// ---------------------------------------------------------------- the plan
+
+inline constexpr const char* kInfraSocketVariable = "TRIVET_INFRA_SOCKET";
+[[nodiscard]] std::string infra_environment(int socket);
+// Its argument. With nothing to run it gives up all system calls that it does not need.
+inline constexpr const char* kInfraHold = "hold";
+inline constexpr const char* kInfraServe = "serve";
+
+// The extension that serves the pod's names: the containers' /etc/resolv.conf names its address
+// (see point_to_discovery), its own has the servers that it asks itself.
+inline constexpr const char* kDiscoveryExtension = "dns";
+inline constexpr const char* kDiscoveryAddress = "127.0.0.11";
+[[nodiscard]] bool has_discovery(const std::vector<Extension>& extensions);
+// A resolv.conf with kDiscoveryAddress in place of its servers.
+[[nodiscard]] std::string point_to_discovery(std::string_view resolv_conf);
+
+struct InfraInputs {
+  const PodRecord& record;
+  std::map<std::string, std::string> sysctls;
+  // The pod's DATA/pods/ID; it gets an empty directory "rootfs" (mode 0755), where the engine makes
+  // mount points, and with extensions a file "resolv.conf.upstream": what the extensions see.
+  std::string directory;
+  std::string library_host;  // the program trivet-extension, by find_companion()
 };
 
-// A container's numbers, as an extension may ask for them.
-struct ContainerNumbers {
-  std::string name;
-  bool running = false;
-  int restarts = 0;
-  uint64_t cpu_usage_ns = 0;
-  uint64_t memory_usage = 0;  // bytes
-  uint64_t memory_limit = 0;  // bytes; 0: none
-  uint64_t pids = 0;
-};
+// The OCI spec of the infra container. Pure, but for the default seccomp profile's look at the
+// kernel's version. kInvalidArgument names an extension that can't be.
+Result<oci::Spec> plan_infra(const InfraInputs& inputs);
+
+// What of it is for extensions: read-only bind mounts of their files and of what programs and
+// shared libraries need from the host. Pure.
+Result<> plan_infra_mounts(const std::vector<Extension>& extensions,
+                           const std::string& library_host, oci::Spec& spec);
+
+// What starts an extension in there.
+[[nodiscard]] std::vector<std::string> extension_command(const Extension& extension);
+
+// ---------------------------------------------------------------- the conversation
 
 // The supervisor's side. One thread, on its loop.
 class InfraChannel {
  public:
   struct Handlers {
     // An extension asks for a port while it starts: the host's port (0: any) that leads to `guest`.
-    // Returns the host's port. After the network is up it is an error.
+    // Returns the host's port. Later this is refused without a call: the network is up then.
     std::function<Result<uint16_t>(const std::string& protocol, uint16_t host, uint16_t guest)>
         request_port;
     std::function<std::vector<ContainerNumbers>()> numbers;
-    // An extension has ended or misbehaved; it is not started again.
+    // An extension has ended or misbehaved; it is not started again. Called from the loop.
     std::function<void(const std::string& extension, const std::string& message)> extension_failed;
   };
 
@@ -55,8 +88,10 @@ class InfraChannel {
   InfraChannel(const InfraChannel&) = delete;
   InfraChannel& operator=(const InfraChannel&) = delete;
 
-  // Has the extensions started and waits until each has returned from on_start, while it serves
-  // their requests: the network does not exist yet. An error names the extension.
+  // Has the extensions started, all at once, and waits until each has returned from on_start, while
+  // it serves their requests: the network does not exist yet. The infra container must run. An
+  // error names the extension. Nothing else of the loop is served meanwhile. Without extensions it
+  // returns at once. To be called once; only then is the socket watched.
   Result<> start_extensions(const PodRecord& record, std::chrono::milliseconds timeout);
   // Best effort: a lost infra container shows by its end.
   void send(const Event& event);
@@ -65,9 +100,5 @@ class InfraChannel {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// What the infra container's OCI spec has to have so that extensions can run in it: bind mounts of
-// their files and of what shared libraries need. Pure.
-Result<> plan_infra_mounts(const std::vector<Extension>& extensions, oci::Spec& spec);
 
 }  // namespace trivet::pod

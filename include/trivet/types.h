@@ -53,6 +53,7 @@ struct MountOption {
   std::string source;                // host path (bind), name (volume; empty: anonymous)
   std::string destination;           // absolute
   std::vector<std::string> options;  // "ro", "rw", "z", "rprivate", "size=64m", …
+  std::string sub_path;              // what of the source: symlinks in it lead nowhere else
 };
 
 struct RestartPolicy {

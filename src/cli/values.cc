@@ -45,6 +45,8 @@ Result<> store_mount_field(MountOption& mount, const std::string& key, const std
     mount.options.push_back(key.substr(6) + "=" + value);
   } else if (key == "relabel") {
     mount.options.emplace_back(value == "private" ? "Z" : "z");
+  } else if (key == "volume-subpath") {
+    mount.sub_path = value;
   } else if (key == "volume-nocopy") {
     if (TRY(parse_switch(key, value))) mount.options.emplace_back("nocopy");
   } else {

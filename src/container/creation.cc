@@ -226,12 +226,13 @@ Result<> Creation::make_plans() {
 }
 
 // Root of a new user namespace need not be able to reach the sources; the init of an ordinary user
-// can reach what its caller can.
+// can reach what its caller can. Parts of a source are found here, where symlinks can be held in.
 Result<> Creation::open_mount_sources(std::vector<MountPlan>& mounts, std::vector<int>& inherit) {
   const bool reaches_less = namespaces_.user && geteuid() == 0;
   for (MountPlan& mount : mounts) {
     const bool is_bind = mount.kind == stage::MountKind::kBind;
-    if (!mount.id_map && !(reaches_less && is_bind)) continue;
+    const bool is_part = is_bind && !mount.options.sub_path.empty();
+    if (!mount.id_map && !is_part && !(reaches_less && is_bind)) continue;
     auto source = open_mount_source(mount);
     if (!source && source.error().errnum() == ENOENT && mount.options.optional) continue;
     if (!source) {

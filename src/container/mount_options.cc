@@ -147,6 +147,10 @@ Result<MountOptions> parse_mount_options(const std::vector<std::string>& options
       apply_option(*option, parsed);
       continue;
     }
+    if (text.starts_with(kSubPathOption)) {
+      parsed.sub_path = text.substr(kSubPathOption.size());
+      continue;
+    }
     const size_t equals = text.find('=');
     if (equals == std::string::npos) {
       parsed.parameters.emplace_back(text, std::nullopt);

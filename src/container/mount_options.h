@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,10 @@ namespace trivet::container {
 
 // fsconfig(2) parameters: a name, and a value or nothing.
 using FsParameters = std::vector<std::pair<std::string, std::optional<std::string>>>;
+
+// An option of ours: "x-trivet.sub-path=PATH" binds what is below the source. PATH is resolved with
+// the source as its root directory, so that a symlink in it can't lead to the rest of the host.
+inline constexpr std::string_view kSubPathOption = "x-trivet.sub-path=";
 
 struct MountOptions {
   uint64_t attr_set = 0;  // MOUNT_ATTR_*
@@ -28,6 +33,7 @@ struct MountOptions {
   bool optional = false;  // "nofail"
   bool idmap = false;     // idmap or ridmap
   bool idmap_recursive = false;
+  std::string sub_path;     // of kSubPathOption
   FsParameters parameters;  // what is not an option of the VFS goes to the file system
 };
 

@@ -57,13 +57,28 @@ Result<> map_ids(const MountPlan& plan, int tree) {
   return {};
 }
 
+Result<UniqueFd> clone_tree(const MountPlan& plan, int directory, const char* path) {
+  const unsigned recursive = plan.options.recursive ? AT_RECURSIVE : 0;
+  UniqueFd tree(
+      static_cast<int>(syscall(SYS_open_tree, directory, path,
+                               OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | recursive)));
+  if (!tree) return fail_errno("open \"{}\"", plan.source);
+  return tree;
+}
+
+Result<UniqueFd> clone_source(const MountPlan& plan) {
+  const std::string& sub_path = plan.options.sub_path;
+  if (sub_path.empty()) return clone_tree(plan, AT_FDCWD, plan.source.c_str());
+  const UniqueFd directory = TRY(open_file(plan.source, O_PATH | O_DIRECTORY));
+  const UniqueFd part =
+      TRY_IN(open_in_root(directory.get(), sub_path, O_PATH), "below \"{}\"", plan.source);
+  return clone_tree(plan, part.get(), "");
+}
+
 }  // namespace
 
 Result<UniqueFd> open_mount_source(const MountPlan& plan) {
-  const unsigned recursive = plan.options.recursive ? AT_RECURSIVE : 0;
-  UniqueFd tree(static_cast<int>(syscall(SYS_open_tree, AT_FDCWD, plan.source.c_str(),
-                                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive)));
-  if (!tree) return fail_errno("open \"{}\"", plan.source);
+  UniqueFd tree = TRY(clone_source(plan));
   if (plan.id_map) TRY(map_ids(plan, tree.get()));
   return tree;
 }

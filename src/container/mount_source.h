@@ -1,5 +1,6 @@
 // Sources of bind mounts that the runtime opens for an init that may not: idmapped ones
-// (mount_setattr(2), MOUNT_ATTR_IDMAP; Linux 5.12), and those of a container with a user namespace.
+// (mount_setattr(2), MOUNT_ATTR_IDMAP; Linux 5.12), those of a container with a user namespace, and
+// parts of directories that others may change.
 #pragma once
 
 #include "base/result.h"

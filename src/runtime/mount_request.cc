@@ -204,6 +204,7 @@ Result<MountRequest> parse_mount(const MountOption& option, const std::string& w
                 option.destination, option.type);
   }
   request.kind = option.type == "bind" ? MountRequest::Kind::kBind : MountRequest::Kind::kVolume;
+  request.sub_path = option.sub_path;
   TRY_IN(set_source(request, option.source, working_directory), "mount \"{}\"", option.destination);
   TRY_IN(read_options(request, option.options), "mount \"{}\"", option.destination);
   return request;

@@ -20,6 +20,7 @@ struct MountRequest {
   bool read_only = false;
   bool copy_up = false;  // kVolume: an empty volume gets the image's content
   bool relabel = false;  // z or Z: matters with SELinux only
+  std::string sub_path;  // kBind, kVolume: below the source, however symlinks in it point
 };
 
 // 1 to 255 bytes of [A-Za-z0-9_.-], starting with a letter or digit, as Docker has it.

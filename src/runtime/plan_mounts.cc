@@ -1,6 +1,7 @@
 // The mounts of a container: Docker's defaults, the files of its network, then the user's.
 #include <algorithm>
 
+#include "container/mount_options.h"
 #include "runtime/plan.h"
 
 namespace trivet::runtime {
@@ -106,13 +107,22 @@ Result<> check_requests(const PlanInput& input, const std::vector<MountRequest>&
   return {};
 }
 
+// A part of the source is an option: the source is opened first, then what is below it.
+std::vector<std::string> options_of(const MountRequest& request) {
+  std::vector<std::string> options = request.options;
+  if (!request.sub_path.empty()) {
+    options.push_back(std::string(container::kSubPathOption) + request.sub_path);
+  }
+  return options;
+}
+
 oci::Mount apply_request(const PlanInput& input, MountRequest& request, Plan& plan) {
   switch (request.kind) {
     case MountRequest::Kind::kTmpfs:
       return kernel_mount(request.destination.c_str(), "tmpfs", "tmpfs", request.options);
     case MountRequest::Kind::kBind:
       plan.bind_sources.push_back(request.source);
-      return bind_mount(request.source, request.destination, request.options);
+      return bind_mount(request.source, request.destination, options_of(request));
     case MountRequest::Kind::kVolume:
       break;
   }
@@ -123,7 +133,7 @@ oci::Mount apply_request(const PlanInput& input, MountRequest& request, Plan& pl
                           .anonymous = anonymous,
                           .copy_up = request.copy_up});
   return bind_mount(fmt::format("{}/volumes/{}/_data", input.directories.data, request.source),
-                    request.destination, request.options);
+                    request.destination, options_of(request));
 }
 
 // Shallow destinations first, so that a deeper one is not hidden.

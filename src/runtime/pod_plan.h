@@ -1,6 +1,9 @@
 // From a manifest to what is made of it: a pure step, as plan.h is for one container.
 #pragma once
 
+#include <functional>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,9 +25,10 @@ struct PodVolume {
     uint32_t mode = 0644;
   };
   std::string name;
-  std::vector<File> files;           // of a configMap, secret, projected or downwardAPI volume
-  std::optional<uint32_t> fs_group;  // owns it, with set-gid on the directory
-  uint32_t mode = 0777;              // of the directory
+  std::vector<File> files;               // of a configMap, secret, projected or downwardAPI volume
+  std::vector<std::string> directories;  // below it: the sub-paths of mounts, checked like files
+  std::optional<uint32_t> fs_group;      // owns it, with set-gid on the directory
+  uint32_t mode = 0777;                  // of the directory
 };
 
 // A path of the host that has to be there, or is made (hostPath's type).
@@ -67,6 +71,11 @@ struct PodPlanInput {
   std::string directory;                   // DATA/pods/ID
   std::vector<std::string> container_ids;  // as many as the manifest has containers
   Timestamp created{};
+  std::string host_name;
+  std::string host_address;  // what status.hostIP says
+  std::string address;       // what status.podIP says, and the pod's /etc/hosts
+  // Where a program or library of trivet's is; empty: not installed. base/paths' find_companion.
+  std::function<std::string(const std::string& file)> find_companion;
 };
 
 // Errors are kInvalidArgument or kUnsupported and name the field with its line.

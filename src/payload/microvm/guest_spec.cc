@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 
 #include "base/paths.h"
+#include "container/mount_options.h"
 #include "guest/messages.h"
 #include "linux/device_nodes.h"
 #include <linux/magic.h>
@@ -250,6 +251,10 @@ class MountPlanner {
     shared.source = source;
     shared.destination = "/share/" + name;
     plan_.shares.push_back(std::move(shared));
+    // What is shared is the part already.
+    std::erase_if(mount.options, [](const std::string& option) {
+      return option.starts_with(container::kSubPathOption);
+    });
     mount.source = fmt::format("{}/{}", guest::kShareDirectory, name);
   }
 

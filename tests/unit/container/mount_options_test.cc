@@ -34,6 +34,12 @@ TEST(MountOptions, AccessTimeOptionsExcludeEachOther) {
   EXPECT_EQ(options->attr_clear, static_cast<uint64_t>(MOUNT_ATTR__ATIME));
 }
 
+TEST(MountOptions, PartOfASource) {
+  const auto options = parse_mount_options({"rbind", "x-trivet.sub-path=a/b=c", "ro"});
+  EXPECT_EQ(options->sub_path, "a/b=c");
+  EXPECT_TRUE(options->parameters.empty());
+}
+
 TEST(MountOptions, BindsAndPropagation) {
   const auto options = parse_mount_options({"rbind", "rslave", "rro"});
   EXPECT_TRUE(options->bind);

@@ -1,4 +1,4 @@
-// trivet-monitor: started by the library, never by hand. See monitor.h.
+// trivet-monitor: started by the library, never by hand. See process.h.
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "monitor/monitor.h"
+#include "monitor/process.h"
 
 namespace {
 
@@ -28,6 +28,7 @@ Result<UniqueFd> take_fd(const std::string& text) {
 
 struct Arguments {
   trivet::monitor::MonitorOptions options;
+  UniqueFd sync;
   UniqueFd go;
 };
 
@@ -48,11 +49,10 @@ Result<Arguments> parse_arguments(int argc, char** argv) {
   }
   trivet::monitor::MonitorOptions options{
       .directories = {.data = values["--data"], .state = values["--state"]}, .id = values["--id"]};
-  options.sync = TRY(take_fd(values["--sync-fd"]));
   options.attach = TRY(take_fd(values["--attach-fd"]));
-  return Arguments {
-    .options = std::move(options), .go = TRY(take_fd(values["--go-fd"]))
-  };
+  UniqueFd sync = TRY(take_fd(values["--sync-fd"]));
+  UniqueFd go = TRY(take_fd(values["--go-fd"]));
+  return Arguments{.options = std::move(options), .sync = std::move(sync), .go = std::move(go)};
 }
 
 // We are started before the container is made, so that the one passes beside the other. False: it
@@ -82,5 +82,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (!is_told_to_go(std::move(arguments->go))) return 0;
-  return trivet::monitor::Monitor::run(std::move(arguments->options)) ? 0 : 1;
+  return trivet::monitor::run_monitor(std::move(arguments->options), std::move(arguments->sync))
+             ? 0
+             : 1;
 }

@@ -1,14 +1,16 @@
 // The monitor: the parent of one container. It holds its output, log, exit code and restarts, and
-// answers clients. One thread, one loop; see docs of attach.h and record.h for what it shows
-// outside.
+// answers clients. One thread, one loop, which several monitors can share (those of a pod); see
+// docs of attach.h and record.h for what it shows outside.
 //
 //   prepare()  lock, record, log, socket
-//   start()    create the container, network, run its program; told on the sync descriptor
-//   serve()    the loop, until the container has ended for good
+//   create()   the container and its network, up to the moment before its program runs
+//   start()    its program runs; from here on the loop serves it
+//   on_ended   the container has ended for good
 //   leave()    exit code to the clients, last words to status.json, --rm
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <list>
 #include <optional>
 #include <string>
@@ -28,22 +30,56 @@ namespace trivet::monitor {
 
 enum class Timer { kTimeout, kGrace, kDrain, kRestart, kTrim };
 
+// A namespace that the container does not get of its own: its path in the specification.
+struct JoinedNamespace {
+  oci::NamespaceType type = oci::NamespaceType::kNetwork;
+  std::string path;
+};
+
 struct MonitorOptions {
   Directories directories;
   std::string id;
-  UniqueFd sync;
   UniqueFd attach;  // the foreground client; may be invalid
+  // Of the pod that it is in; may be empty.
+  std::vector<JoinedNamespace> joined;
+  // Called from the loop: after it the container is not started again, and leave() is due.
+  std::function<void()> on_ended;
+  // Called from the loop when a restart policy has started it again.
+  std::function<void()> on_restarted;
+  // Called when it has ended and will be started again.
+  std::function<void(int exit_code)> on_exit;
 };
 
 class Monitor {
  public:
-  // Runs the container to its end. The error has been told on the sync descriptor already.
-  static Result<> run(MonitorOptions options);
+  // The loop outlives it, and knows nothing of it any more once leave() has been called.
+  Monitor(MonitorOptions options, EventLoop& loop) : options_(std::move(options)), loop_(loop) {}
+  Monitor(const Monitor&) = delete;
+  Monitor& operator=(const Monitor&) = delete;
+
+  Result<> prepare();
+  // A failure of either leaves nothing of the container, and is noted in its status.
+  Result<> create();
+  Result<> start();
+  void leave();
+
+  // Sends the stop signal (0: the container's own), and SIGKILL after the grace.
+  Result<> request_stop(int signal, std::optional<std::chrono::milliseconds> grace);
+  // As if its program had ended by itself: the restart policy applies. For liveness probes.
+  Result<> end_for_restart(std::chrono::milliseconds grace);
+
+  [[nodiscard]] const Record& record() const { return record_; }
+  [[nodiscard]] const Status& status() const { return status_; }
+  // While it runs, or has been created; else null.
+  [[nodiscard]] const container::Container* container() const {
+    return life_ && life_->container ? &*life_->container : nullptr;
+  }
+  // Its init, which nobody else may reap; 0: none.
+  [[nodiscard]] pid_t init() const;
+  // Lets go of what only the start needed, when everybody has been told.
+  void release_payload();
 
  private:
-  Monitor(MonitorOptions options, EventLoop loop)
-      : options_(std::move(options)), loop_(std::move(loop)) {}
-
   // One start of the container.
   struct Life {
     std::optional<container::Container> container;
@@ -67,28 +103,23 @@ class Monitor {
   };
 
   // --- monitor.cc
-  Result<> prepare();
   Result<> clear_leftovers() const;
-  Result<> watch_signals();
-  void handle_signals(int fd);
-  void reap_strays();
-  void tell_start(const Result<>& started);
-  Result<> serve();
-  void leave();
   void save_status();
+  void note_failed_start(const Error& error);
 
   // --- monitor_run.cc
-  Result<> start();
+  Result<> create_life();
+  Result<> start_life();
   Result<> create_container(Life& life);
-  static std::unexpected<Error> abandon(Life& life, Error cause);
+  std::unexpected<Error> abandon(Error cause);
   bool came_from_bad_template(const Error& error);
   Result<> prepare_payload(const oci::Spec& spec, const std::string& bundle, Life& life);
-  void release_payload();
   Result<> start_vm_network(Life& life, payload::VmRequest& request);
   void note_report(const Life& ended);
   void note_vm_boot(const Life& life);
   void note_vm_report(const Life& ended);
   Result<> take_terminal(Life& life);
+  void note_running();
   Result<> watch_life();
   void handle_output(Stream stream);
   bool read_output(UniqueFd& from, Stream stream);
@@ -100,7 +131,8 @@ class Monitor {
   void end_life();
   void restart_or_stop(const Life& ended);
   void relaunch();
-  Result<> request_stop(int signal, std::optional<std::chrono::milliseconds> grace);
+  void end_for_good();
+  Result<> end_by(int signal, std::chrono::milliseconds patience);
   void kill_everything();
   Result<> forward_signal(int signal);
   Result<> pause();
@@ -126,10 +158,9 @@ class Monitor {
   [[nodiscard]] bool foreground_waits() const;
 
   MonitorOptions options_;
-  EventLoop loop_;
+  EventLoop& loop_;
   UniqueFd lock_;
   UniqueFd listener_;
-  UniqueFd signals_;
   Record record_;
   Status status_;
   std::optional<LogWriter> log_;
@@ -141,6 +172,7 @@ class Monitor {
   std::optional<WindowSize> window_;
   std::chrono::milliseconds backoff_{0};
   bool timed_out_ = false;
+  bool left_ = false;
   bool boots_ = false;             // no template for a microVM: one did not come back
   std::vector<ProcessId> strays_;  // pasta processes that were told to end
 };

@@ -214,6 +214,7 @@ void Monitor::broadcast(std::string_view frame, bool output_only) {
 void Monitor::say_goodbye(std::string_view frame) {
   accept_clients();
   broadcast(frame, false);
+  if (listener_) loop_.forget(listener_.get());
   listener_.reset();
   using Clock = EventLoop::Clock;
   const auto end = Clock::now() + std::chrono::seconds(5);
@@ -226,6 +227,7 @@ void Monitor::say_goodbye(std::string_view frame) {
       if (count == 0 || (count < 0 && errno != EINTR)) break;
       client.flush();
     }
+    loop_.forget(client.fd());
   }
   clients_.clear();
 }

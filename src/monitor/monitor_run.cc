@@ -1,4 +1,5 @@
 // The container's life under its monitor: start, output, end, restart.
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <fcntl.h>
@@ -84,20 +85,57 @@ Result<ChildStreams> make_streams(const Record& record, UniqueFd& to_stdin, Uniq
   return streams;
 }
 
+Result<> join_namespaces(const std::vector<JoinedNamespace>& joined, oci::Spec& spec) {
+  for (const JoinedNamespace& join : joined) {
+    const auto found =
+        std::ranges::find(spec.linux_config->namespaces, join.type, &oci::Namespace::type);
+    if (found == spec.linux_config->namespaces.end()) {
+      return fail(ErrorCode::kCorrupt, "config.json: there is no {} namespace to be the pod's",
+                  oci::namespace_name(join.type));
+    }
+    found->path = join.path;
+  }
+  return {};
+}
+
 }  // namespace
 
-// Creates the container and its network side by side, then lets the program run.
+Result<> Monitor::create() {
+  auto created = create_life();
+  if (!created && came_from_bad_template(created.error())) created = create_life();
+  if (!created) note_failed_start(created.error());
+  return created;
+}
+
 Result<> Monitor::start() {
-  Life life;
-  auto created = create_container(life);
-  if (!created && came_from_bad_template(created.error())) {
-    created = abandon(life, std::move(created).error());
-    life = Life{};
-    created = create_container(life);
+  auto started = start_life();
+  if (!started && came_from_bad_template(started.error())) {
+    started = create_life();
+    if (started) started = start_life();
   }
-  if (!created) return abandon(life, std::move(created).error());
-  life.begun = EventLoop::Clock::now();
-  life_ = std::move(life);
+  if (!started) note_failed_start(started.error());
+  return started;
+}
+
+// The container and its network are made side by side.
+Result<> Monitor::create_life() {
+  life_.emplace();
+  if (auto created = create_container(*life_); !created) {
+    return abandon(std::move(created).error());
+  }
+  return {};
+}
+
+Result<> Monitor::start_life() {
+  if (auto started = life_->container->start(); !started) {
+    return abandon(std::move(started).error());
+  }
+  note_running();
+  return watch_life();
+}
+
+void Monitor::note_running() {
+  life_->begun = EventLoop::Clock::now();
   status_.phase = Phase::kRunning;
   status_.init = life_->container->init();
   status_.pasta = life_->pasta.value_or(ProcessId{});
@@ -106,17 +144,17 @@ Result<> Monitor::start() {
   status_.oom_killed = false;
   status_.error.clear();
   save_status();
-  return watch_life();
 }
 
 // What is left of a start that failed.
-std::unexpected<Error> Monitor::abandon(Life& life, Error cause) {
-  if (life.container) {
-    if (auto removed = life.container->remove(container::Container::Force::kYes); !removed) {
+std::unexpected<Error> Monitor::abandon(Error cause) {
+  if (life_->container) {
+    if (auto removed = life_->container->remove(container::Container::Force::kYes); !removed) {
       cause = std::move(cause).note(removed.error());
     }
   }
-  if (life.pasta) (void)net::stop_pasta(*life.pasta);
+  if (life_->pasta) (void)net::stop_pasta(*life_->pasta);
+  life_.reset();
   return std::unexpected(std::move(cause));
 }
 
@@ -134,7 +172,8 @@ bool Monitor::came_from_bad_template(const Error& error) {
 Result<> Monitor::create_container(Life& life) {
   const std::string bundle = options_.directories.container(options_.id);
   const std::string config = TRY(read_file(bundle + "/config.json"));
-  const oci::Spec spec = TRY_IN(oci::parse_spec(config), "config.json");
+  oci::Spec spec = TRY_IN(oci::parse_spec(config), "config.json");
+  TRY(join_namespaces(options_.joined, spec));
   const ChildStreams streams =
       TRY(make_streams(record_, life.to_stdin, life.from_stdout, life.from_stderr));
   std::optional<net::PastaStart> pasta;
@@ -169,7 +208,7 @@ Result<> Monitor::create_container(Life& life) {
   life.vm_network.reset();  // the machine has its own
   note_vm_boot(life);
   if (record_.terminal) TRY(take_terminal(life));
-  return life.container->start();
+  return {};
 }
 
 // A native container costs no look at its program: the library has decided.
@@ -296,7 +335,15 @@ Result<> Monitor::watch_life() {
   write_input();
   // Most containers that live longer than this live much longer.
   constexpr std::chrono::milliseconds kSettled{500};
-  loop_.set_timer(Timer::kTrim, kSettled, give_memory_back);
+  loop_.set_timer(Timer::kTrim, kSettled, give_memory_back, this);
+  if (!record_.timeout_ms || status_.restart_count != 0) return {};
+  loop_.set_timer(
+      Timer::kTimeout, std::chrono::milliseconds(*record_.timeout_ms),
+      [this] {
+        timed_out_ = true;
+        (void)request_stop(0, std::nullopt);
+      },
+      this);
   return {};
 }
 
@@ -350,10 +397,9 @@ void Monitor::init_ended() {
   loop_.forget(life_->container->init_pidfd());
   life_->exit_code = reap_child(life_->container->init_pidfd()).value_or(255);
   life_->init_ended = true;
-  loop_.clear_timer(Timer::kGrace);
+  loop_.clear_timer(Timer::kGrace, this);
   // Without waiting: it takes a while to go, and what else there is to do does not need it.
   if (life_->pasta) (void)net::stop_pasta(*life_->pasta, net::StopWait::kAsync);
-  reap_strays();
   drain_for(std::chrono::milliseconds(2000));
   finish_if_drained();
 }
@@ -361,13 +407,16 @@ void Monitor::init_ended() {
 // With a pid namespace of its own all its processes are gone, and the pipes are at their end.
 // Otherwise one that was left behind may keep them open: then they are given up.
 void Monitor::drain_for(std::chrono::milliseconds patience) {
-  loop_.set_timer(Timer::kDrain, patience, [this, patience] {
-    if (foreground_waits()) return drain_for(patience);  // there is more to read
-    pause_output();
-    life_->from_stdout.reset();
-    life_->from_stderr.reset();
-    finish_if_drained();
-  });
+  loop_.set_timer(
+      Timer::kDrain, patience,
+      [this, patience] {
+        if (foreground_waits()) return drain_for(patience);  // there is more to read
+        pause_output();
+        life_->from_stdout.reset();
+        life_->from_stderr.reset();
+        finish_if_drained();
+      },
+      this);
 }
 
 void Monitor::finish_if_drained() {
@@ -375,7 +424,7 @@ void Monitor::finish_if_drained() {
 }
 
 void Monitor::end_life() {
-  loop_.clear_timer(Timer::kDrain);
+  loop_.clear_timer(Timer::kDrain, this);
   close_input();
   Life ended = std::move(*life_);
   life_.reset();
@@ -404,46 +453,55 @@ void Monitor::restart_or_stop(const Life& ended) {
                                      .stopped_by_user = status_.stopped_by_user,
                                      .timed_out = timed_out_});
   if (!again) {
-    status_.phase = Phase::kExited;
-    return loop_.stop();
+    return end_for_good();
   }
   const auto ran_for =
       std::chrono::duration_cast<std::chrono::milliseconds>(EventLoop::Clock::now() - ended.begun);
   backoff_ = next_backoff(backoff_, ran_for);
   status_.phase = Phase::kRestarting;
   save_status();
-  loop_.set_timer(Timer::kRestart, backoff_, [this] { relaunch(); });
+  loop_.set_timer(Timer::kRestart, backoff_, [this] { relaunch(); }, this);
+  if (options_.on_exit) options_.on_exit(status_.exit_code);
 }
 
 void Monitor::relaunch() {
   ++status_.restart_count;
-  auto started = start();
+  auto started = create();
+  if (started) started = start();
   release_payload();
-  if (started) return;
+  if (!started) return end_for_good();
+  if (options_.on_restarted) options_.on_restarted();
+}
+
+void Monitor::end_for_good() {
   status_.phase = Phase::kExited;
-  status_.error = started.error().message();
-  status_.exit_code = exit_code_for(started.error());
-  status_.finished = std::chrono::system_clock::now();
-  loop_.stop();
+  if (options_.on_ended) options_.on_ended();
 }
 
 Result<> Monitor::request_stop(int signal, std::optional<std::chrono::milliseconds> grace) {
   status_.stopped_by_user = !timed_out_;
-  if (!life_) {  // between two starts
-    status_.phase = Phase::kExited;
-    loop_.clear_timer(Timer::kRestart);
-    loop_.stop();
+  if (!life_) {  // between two starts, or at its end
+    loop_.clear_timer(Timer::kRestart, this);
+    if (status_.phase == Phase::kRestarting) end_for_good();
     return {};
   }
+  return end_by(signal, grace.value_or(std::chrono::milliseconds(record_.stop_timeout_ms)));
+}
+
+Result<> Monitor::end_for_restart(std::chrono::milliseconds grace) {
+  if (!life_) return {};
+  return end_by(0, grace);
+}
+
+Result<> Monitor::end_by(int signal, std::chrono::milliseconds patience) {
   if (life_->init_ended) return {};
-  const auto patience = grace.value_or(std::chrono::milliseconds(record_.stop_timeout_ms));
   if (patience.count() == 0) {
     kill_everything();
     return {};
   }
   if (status_.phase == Phase::kPaused) TRY(resume());
   TRY(life_->container->kill(signal == 0 ? record_.stop_signal : signal));
-  loop_.set_timer(Timer::kGrace, patience, [this] { kill_everything(); });
+  loop_.set_timer(Timer::kGrace, patience, [this] { kill_everything(); }, this);
   return {};
 }
 

@@ -219,7 +219,7 @@ Result<Pipe> make_pipe() {
   return Pipe{.read_end = UniqueFd(fds[0]), .write_end = UniqueFd(fds[1])};
 }
 
-Result<pid_t> spawn_in_session(const std::vector<std::string>& argv,
+Result<pid_t> spawn_in_session(const std::string& program, const std::vector<std::string>& argv,
                                const std::vector<InheritedFd>& inherited) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -243,11 +243,11 @@ Result<pid_t> spawn_in_session(const std::vector<std::string>& argv,
   pointers.push_back(nullptr);
   pid_t pid = -1;
   const int failure =
-      posix_spawn(&pid, pointers[0], &actions, &attributes, pointers.data(), environ);
+      posix_spawn(&pid, program.c_str(), &actions, &attributes, pointers.data(), environ);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (failure != 0) {
-    return std::unexpected(Error::from_errno(failure, fmt::format("run \"{}\"", argv[0])));
+    return std::unexpected(Error::from_errno(failure, fmt::format("run \"{}\"", program)));
   }
   return pid;
 }

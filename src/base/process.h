@@ -59,10 +59,10 @@ struct InheritedFd {
   int fd = -1;
   int number = -1;
 };
-// Starts the program argv[0] (a path) in a session of its own, with all signals as a program
-// expects them, with these descriptors and what there is below the highest of their numbers, and no
-// others.
-Result<pid_t> spawn_in_session(const std::vector<std::string>& argv,
+// Starts a program (a path; argv[0] need not be it) in a session of its own, with all signals as a
+// program expects them, with these descriptors and what there is below the highest of their
+// numbers, and no others.
+Result<pid_t> spawn_in_session(const std::string& program, const std::vector<std::string>& argv,
                                const std::vector<InheritedFd>& inherited);
 
 // What a program printed and how it ended.

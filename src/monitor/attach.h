@@ -96,7 +96,7 @@ Result<UniqueFd> listen_for_clients(const std::string& runtime_directory);
 Result<UniqueFd> connect_to_monitor(const Directories& directories, const std::string& id);
 struct AttachPair {
   UniqueFd client;
-  UniqueFd monitor;  // for --attach-fd
+  UniqueFd monitor;  // for --given-fd
 };
 Result<AttachPair> make_attach_pair();
 

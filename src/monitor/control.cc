@@ -65,7 +65,7 @@ class Deadline {
 // The numbers that the monitor is told.
 constexpr int kSyncNumber = 3;
 constexpr int kGoNumber = 4;
-constexpr int kAttachNumber = 5;
+constexpr int kGivenNumber = 5;
 
 // Monitors outlive most callers; one that lives longer must not collect their zombies.
 void reap_finished(pid_t started) {
@@ -78,7 +78,7 @@ void reap_finished(pid_t started) {
 
 // Above the numbers that posix_spawn replaces.
 Result<UniqueFd> lift(int fd) {
-  UniqueFd lifted(fcntl(fd, F_DUPFD_CLOEXEC, kAttachNumber + 1));
+  UniqueFd lifted(fcntl(fd, F_DUPFD_CLOEXEC, kGivenNumber + 1));
   if (!lifted) return fail_errno("fcntl F_DUPFD_CLOEXEC");
   return lifted;
 }
@@ -146,13 +146,13 @@ Result<MonitorStarting> spawn_monitor(const MonitorStart& start) {
                                 fmt::format("{}", kGoNumber)};
   std::vector<InheritedFd> inherited{{.fd = sync_end.get(), .number = kSyncNumber},
                                      {.fd = go_end.get(), .number = kGoNumber}};
-  UniqueFd attach_end;
-  if (start.attach_fd >= 0) {
-    attach_end = TRY(lift(start.attach_fd));
-    inherited.push_back({.fd = attach_end.get(), .number = kAttachNumber});
-    argv.insert(argv.end(), {"--attach-fd", fmt::format("{}", kAttachNumber)});
+  UniqueFd given_end;
+  if (start.given_fd >= 0) {
+    given_end = TRY(lift(start.given_fd));
+    inherited.push_back({.fd = given_end.get(), .number = kGivenNumber});
+    argv.insert(argv.end(), {"--given-fd", fmt::format("{}", kGivenNumber)});
   }
-  const pid_t pid = TRY(spawn_in_session(argv, inherited));
+  const pid_t pid = TRY(spawn_in_session(start.program, argv, inherited));
   reap_finished(pid);
   return MonitorStarting(std::move(sync.read_end), std::move(go.client));
 }

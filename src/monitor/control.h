@@ -26,13 +26,14 @@ Result<std::optional<int>> wait_for_exit(const Directories& directories, const s
 // A descriptor that becomes readable when the container has ended for good: LogQuery::end_fd.
 Result<UniqueFd> watch_container(const Directories& directories, const std::string& id);
 
-// Starts the program trivet-monitor for a container that has none and waits until its program runs.
-// `attach_fd` (or -1) is the monitor's end of make_attach_pair(). Errors are those of the start.
+// Starts the program trivet-monitor for a container that has none and waits until its program runs;
+// or trivet-pod-monitor for a pod. `given_fd` (or -1) is the monitor's end of make_attach_pair(),
+// or the pod's journal. Errors are those of the start.
 struct MonitorStart {
   Directories directories;
   std::string id;
-  std::string program;  // of trivet-monitor: find_companion("trivet-monitor")
-  int attach_fd = -1;
+  std::string program;  // find_companion("trivet-monitor")
+  int given_fd = -1;
 };
 Result<pid_t> start_monitor(const MonitorStart& start);
 

@@ -4,7 +4,7 @@
 #include <fcntl.h>
 
 #include "base/fs.h"
-#include "base/json.h"
+#include "monitor/record_json.h"
 #include "payload/choose.h"
 
 namespace trivet::monitor {
@@ -15,21 +15,6 @@ constexpr std::array kRestartKinds{"no", "on-failure", "always", "unless-stopped
 constexpr std::array kPhases{"created", "running", "paused", "restarting", "exited"};
 constexpr std::array kModes{net::Mode::kPasta, net::Mode::kNone, net::Mode::kHost,
                             net::Mode::kContainer, net::Mode::kPath};
-
-Json process_json(const ProcessId& process) {
-  return {{"pid", process.pid}, {"startTicks", process.start_ticks}};
-}
-
-Json ports_json(const std::vector<net::PortMapping>& ports) {
-  Json list = Json::array();
-  for (const net::PortMapping& port : ports) {
-    list.push_back({{"hostIp", port.host_ip},
-                    {"hostPort", port.host_port},
-                    {"containerPort", port.container_port},
-                    {"protocol", port.protocol}});
-  }
-  return list;
-}
 
 Json record_json(const Record& record) {
   Json json{{"id", record.id},
@@ -44,7 +29,7 @@ Json record_json(const Record& record) {
             {"rootfs", record.rootfs},
             {"network", net::mode_name(record.network)},
             {"networkTarget", record.network_target},
-            {"ports", ports_json(record.ports)},
+            {"ports", ports_to_json(record.ports)},
             {"terminal", record.terminal},
             {"interactive", record.interactive},
             {"init", record.init},
@@ -68,9 +53,9 @@ Json record_json(const Record& record) {
 
 Json status_json(const Status& status) {
   Json json{{"phase", phase_name(status.phase)},
-            {"monitor", process_json(status.monitor)},
-            {"init", process_json(status.init)},
-            {"pasta", process_json(status.pasta)},
+            {"monitor", process_to_json(status.monitor)},
+            {"init", process_to_json(status.init)},
+            {"pasta", process_to_json(status.pasta)},
             {"exitCode", status.exit_code},
             {"oomKilled", status.oom_killed},
             {"error", status.error},
@@ -137,26 +122,6 @@ Result<> read_time(const JsonView& json, std::string_view key, std::optional<Tim
   return {};
 }
 
-Result<> read_process(const JsonView& json, std::string_view key, ProcessId& process) {
-  const auto member = TRY(json.find(key));
-  if (!member) return {};
-  TRY(member->read("pid", process.pid));
-  return member->read("startTicks", process.start_ticks);
-}
-
-Result<> read_ports(const JsonView& json, std::vector<net::PortMapping>& ports) {
-  const auto member = TRY(json.find("ports"));
-  if (!member) return {};
-  for (const JsonView& entry : TRY(member->elements())) {
-    net::PortMapping& port = ports.emplace_back();
-    TRY(entry.read("hostIp", port.host_ip));
-    TRY(entry.read("hostPort", port.host_port));
-    TRY(entry.read("containerPort", port.container_port));
-    TRY(entry.read("protocol", port.protocol));
-  }
-  return {};
-}
-
 Result<> read_overlay(const JsonView& json, std::optional<container::OverlayRoot>& overlay) {
   const auto member = TRY(json.find("overlay"));
   if (!member) return {};
@@ -194,7 +159,7 @@ Result<> read_image(const JsonView& json, Record& record) {
 Result<> read_behaviour(const JsonView& json, Record& record) {
   TRY(read_network(json, record.network));
   TRY(json.read("networkTarget", record.network_target));
-  TRY(read_ports(json, record.ports));
+  TRY(ports_from_json(json, "ports", record.ports));
   TRY(json.read("terminal", record.terminal));
   TRY(json.read("interactive", record.interactive));
   TRY(json.read("init", record.init));
@@ -226,9 +191,9 @@ Result<Status> read_status_json(const JsonView& json) {
   if (const auto phase = TRY(read_choice(json, "phase", kPhases))) {
     status.phase = static_cast<Phase>(*phase);
   }
-  TRY(read_process(json, "monitor", status.monitor));
-  TRY(read_process(json, "init", status.init));
-  TRY(read_process(json, "pasta", status.pasta));
+  TRY(process_from_json(json, "monitor", status.monitor));
+  TRY(process_from_json(json, "init", status.init));
+  TRY(process_from_json(json, "pasta", status.pasta));
   TRY(json.read("exitCode", status.exit_code));
   TRY(json.read("oomKilled", status.oom_killed));
   TRY(json.read("error", status.error));
@@ -253,6 +218,42 @@ std::string dump(const Json& json) {
 }
 
 }  // namespace
+
+Json process_to_json(const ProcessId& process) {
+  return {{"pid", process.pid}, {"startTicks", process.start_ticks}};
+}
+
+Result<> process_from_json(const JsonView& json, std::string_view key, ProcessId& process) {
+  const auto member = TRY(json.find(key));
+  if (!member) return {};
+  TRY(member->read("pid", process.pid));
+  return member->read("startTicks", process.start_ticks);
+}
+
+Json ports_to_json(const std::vector<net::PortMapping>& ports) {
+  Json list = Json::array();
+  for (const net::PortMapping& port : ports) {
+    list.push_back({{"hostIp", port.host_ip},
+                    {"hostPort", port.host_port},
+                    {"containerPort", port.container_port},
+                    {"protocol", port.protocol}});
+  }
+  return list;
+}
+
+Result<> ports_from_json(const JsonView& json, std::string_view key,
+                         std::vector<net::PortMapping>& ports) {
+  const auto member = TRY(json.find(key));
+  if (!member) return {};
+  for (const JsonView& entry : TRY(member->elements())) {
+    net::PortMapping& port = ports.emplace_back();
+    TRY(entry.read("hostIp", port.host_ip));
+    TRY(entry.read("hostPort", port.host_port));
+    TRY(entry.read("containerPort", port.container_port));
+    TRY(entry.read("protocol", port.protocol));
+  }
+  return {};
+}
 
 bool is_machine(const Record& record) {
   return record.isolation == payload::isolation_name(payload::Isolation::kMicrovm);

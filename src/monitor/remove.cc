@@ -6,6 +6,7 @@
 
 #include <climits>
 
+#include "base/failures.h"
 #include "base/fs.h"
 #include "monitor/record.h"
 #include "monitor/traces.h"
@@ -52,26 +53,6 @@ Result<> release_name(const Directories& directories, const Record& record) {
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno("unlink \"{}\"", path);
   return {};
 }
-
-// The first failure; the others become notes on it.
-class Failures {
- public:
-  void add(Result<> result) {
-    if (result) return;
-    if (first_) {
-      first_ = std::move(*first_).note(result.error());
-    } else {
-      first_ = std::move(result.error());
-    }
-  }
-  Result<> result() && {
-    if (first_) return std::unexpected(*std::move(first_));
-    return {};
-  }
-
- private:
-  std::optional<Error> first_;
-};
 
 }  // namespace
 

@@ -51,6 +51,7 @@ Result<> choose_ports(std::vector<PortMapping>& ports);
 struct PastaOptions {
   std::vector<PortMapping> ports;  // with host ports chosen
   std::string log_file;            // pasta's own log; empty: none
+  std::string name;                // its argv[0], which ends in "pasta"; empty: the program's path
 };
 
 // A pasta process that is on its way: other work can go on until wait() is called. When the object

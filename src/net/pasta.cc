@@ -149,8 +149,8 @@ void kill_and_reap(int pidfd) {
 }
 
 // With `given` as its own, the pid on 1 once it is ready, its messages on 2.
-Result<PastaStart> spawn(const std::vector<std::string>& argv, InheritedFd given,
-                         const std::string& log_file) {
+Result<PastaStart> spawn(const std::string& program, const std::vector<std::string>& argv,
+                         InheritedFd given, const std::string& log_file) {
   Pipe ready = TRY(make_pipe());
   Pipe errors = TRY(make_pipe());
   const UniqueFd out = TRY(lift(std::move(ready.write_end)));
@@ -158,9 +158,10 @@ Result<PastaStart> spawn(const std::vector<std::string>& argv, InheritedFd given
   if (fchmod(out.get(), S_IRUSR | S_IWUSR | S_IWOTH) != 0) return fail_errno("fchmod of a pipe");
   const UniqueFd err = TRY(lift(std::move(errors.write_end)));
   // The last one may have a number that one of the others had here.
-  const pid_t child = TRY(spawn_in_session(argv, {{.fd = out.get(), .number = STDOUT_FILENO},
-                                                  {.fd = err.get(), .number = STDERR_FILENO},
-                                                  given}));
+  const pid_t child = TRY(spawn_in_session(program, argv,
+                                           {{.fd = out.get(), .number = STDOUT_FILENO},
+                                            {.fd = err.get(), .number = STDERR_FILENO},
+                                            given}));
   UniqueFd pidfd = TRY(open_pidfd(child));
   auto process = identify_process(child);
   if (!process) {
@@ -178,8 +179,9 @@ Result<PastaStart> spawn_pasta(pid_t pid, const PastaOptions& options) {
   // By descriptor: pasta drops the capability to look into another process's /proc/PID/ns.
   UniqueFd ns_file = TRY(open_file(fmt::format("/proc/{}/ns/net", pid), O_RDONLY | O_CLOEXEC));
   const UniqueFd netns = TRY(lift(std::move(ns_file)));
-  return spawn(pasta_arguments(program, options), {.fd = netns.get(), .number = STDIN_FILENO},
-               options.log_file);
+  std::vector<std::string> argv = pasta_arguments(program, options);
+  if (!options.name.empty()) argv.front() = options.name;
+  return spawn(program, argv, {.fd = netns.get(), .number = STDIN_FILENO}, options.log_file);
 }
 
 Result<PasstNetwork> start_passt(const PastaOptions& options) {
@@ -198,7 +200,7 @@ Result<PasstNetwork> start_passt(const PastaOptions& options) {
   }
   UniqueFd ours(pair[0]);
   const UniqueFd theirs = TRY(lift(UniqueFd(pair[1])));
-  PastaStart start = TRY(spawn(passt_arguments(program, options),
+  PastaStart start = TRY(spawn(program, passt_arguments(program, options),
                                {.fd = theirs.get(), .number = kPasstSocket}, options.log_file));
   return PasstNetwork {
     .process = TRY(start.wait())

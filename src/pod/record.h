@@ -8,7 +8,8 @@
 //   hosts resolv.conf hostname   bound into every container of the pod
 //   volumes/NAME                 emptyDir volumes, and the files of configMaps and secrets
 // DATA/pod-names/NAME            symlink to ID: the claim on the name
-// STATE/pods/ID/                 pod.sock
+// STATE/containers/ID/           as a container's: attach.sock, lock (monitor/attach.h, kStop and
+//                                kExit alone)
 //
 // Its containers are containers like any other (monitor/record.h) whose Record::pod names it; their
 // monitors live in the supervisor's process. The infra container has no Record: it is known to the
@@ -140,7 +141,7 @@ struct PodPaths {
   monitor::Directories directories;
   std::string id;
   [[nodiscard]] std::string data() const { return directories.data + "/pods/" + id; }
-  [[nodiscard]] std::string state() const { return directories.state + "/pods/" + id; }
+  [[nodiscard]] std::string state() const { return directories.runtime(id); }
   [[nodiscard]] std::string journal() const { return data() + "/journal"; }
   [[nodiscard]] std::string volume(const std::string& name) const {
     return data() + "/volumes/" + name;

@@ -64,16 +64,14 @@ std::string address_of(const monitor::Record& record) {
   return monitor::is_machine(record) ? net::kVmAddress : net::pasta_address();
 }
 
+// In a pod they are all the pod's.
 Result<> make_network_files(int directory, const Plan& plan) {
+  if (!plan.record.pod.empty()) return {};
   TRY(make_file(directory, "hostname", plan.hosts.hostname + "\n", 0644));
   if (!plan.make_network_files) return {};
   net::HostsOptions hosts = plan.hosts;
   if (plan.record.network == net::Mode::kPasta) hosts.address = address_of(plan.record);
-  TRY(make_file(directory, "hosts", TRY(net::make_hosts_file(hosts)), 0644));
-  const std::string host_file = read_file("/etc/resolv.conf", 1U << 20U).value_or("");
-  const std::string resolv_conf =
-      TRY(net::make_resolv_conf(host_file, plan.record.network, plan.dns));
-  return make_file(directory, "resolv.conf", resolv_conf, 0644);
+  return write_network_files(directory, hosts, plan.record.network, plan.dns);
 }
 
 Result<> make_volumes(const Home& home, const Plan& plan, const RootFacts& root,
@@ -110,14 +108,15 @@ Result<RootFacts> find_root(const Home& home, RunOptions& options) {
 // One container in the making.
 class Creation {
  public:
-  Creation(const Home& home, RunOptions options, const std::string& id)
-      : home_(home), options_(std::move(options)) {
+  Creation(const Home& home, RunOptions options, const std::string& id, const PodMember* member)
+      : home_(home), options_(std::move(options)), member_(member) {
     identity_.id = id;
   }
 
   Result<monitor::Record> run(ResolveJoins when) {
     TRY(check_early(home_, options_));
     if (options_.image.empty() != options_.rootfs.empty()) root_ = TRY(find_root(home_, options_));
+    TRY(check_user());
     joined_ = TRY(resolve_joins(home_, options_));
     auto made = make(when);
     if (!made) return std::unexpected(rollback_.fail(std::move(made).error()));
@@ -149,7 +148,8 @@ class Creation {
                           .host = host,
                           .joined = joined_,
                           .identity = identity_,
-                          .directories = home_.directories};
+                          .directories = home_.directories,
+                          .pod = member_ != nullptr ? &member_->pod : nullptr};
     const bool surely_wasm = is_surely_wasm(options_, root_);
     if (surely_wasm) options_ = wasm_options(std::move(options_));
     plan_ = TRY(plan_container(input));
@@ -160,6 +160,14 @@ class Creation {
     plan_ = TRY(plan_container(input));
     if (isolation == payload::Isolation::kMicrovm) TRY(check_machine());
     return {};
+  }
+
+  // Who the image's user is, is known only now.
+  Result<> check_user() const {
+    if (member_ == nullptr || !member_->must_not_be_root || root_.user.uid != 0) return {};
+    return std::unexpected(
+        Error(ErrorCode::kInvalidArgument, "runAsNonRoot: the container would run as root")
+            .hint("set runAsUser, or use an image with a user of its own"));
   }
 
   // What can be said before anything of it is made: the monitor has nobody to warn.
@@ -201,6 +209,7 @@ class Creation {
 
   const Home& home_;
   RunOptions options_;
+  const PodMember* member_;  // null: it is in no pod
   RootFacts root_;
   JoinedContainers joined_;
   Identity identity_;
@@ -226,6 +235,14 @@ Result<pid_t> running_init(const Home& home, const std::string& id, oci::Namespa
 
 }  // namespace
 
+Result<> write_network_files(int directory, const net::HostsOptions& hosts, net::Mode network,
+                             const net::DnsOptions& dns) {
+  TRY(make_file(directory, "hosts", TRY(net::make_hosts_file(hosts)), 0644));
+  const std::string host_file = read_file("/etc/resolv.conf", 1U << 20U).value_or("");
+  return make_file(directory, "resolv.conf", TRY(net::make_resolv_conf(host_file, network, dns)),
+                   0644);
+}
+
 UniqueFd try_pause_creations(const Home& home) {
   auto fd = open_file(home.containers(), O_RDONLY | O_DIRECTORY);
   if (!fd || flock(fd->get(), LOCK_EX | LOCK_NB) != 0) return {};
@@ -234,7 +251,12 @@ UniqueFd try_pause_creations(const Home& home) {
 
 Result<monitor::Record> create_container(const Home& home, const RunOptions& options,
                                          ResolveJoins when, const std::string& id) {
-  return Creation(home, options, id).run(when);
+  return Creation(home, options, id, nullptr).run(when);
+}
+
+Result<monitor::Record> create_pod_container(const Home& home, const RunOptions& options,
+                                             const std::string& id, const PodMember& member) {
+  return Creation(home, options, id, &member).run(ResolveJoins::kAtStart);
 }
 
 Result<> apply_joins(const Home& home, const std::vector<Join>& joins, oci::Spec& spec) {

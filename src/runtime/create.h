@@ -19,6 +19,18 @@ enum class ResolveJoins { kNow, kAtStart };
 Result<monitor::Record> create_container(const Home& home, const RunOptions& options,
                                          ResolveJoins when, const std::string& id);
 
+// The same for a container of a pod, which only the pod's supervisor starts.
+struct PodMember {
+  const PodShell& pod;
+  bool must_not_be_root = false;
+};
+Result<monitor::Record> create_pod_container(const Home& home, const RunOptions& options,
+                                             const std::string& id, const PodMember& member);
+
+// hosts and resolv.conf of a container or a pod, in its directory.
+Result<> write_network_files(int directory, const net::HostsOptions& hosts, net::Mode network,
+                             const net::DnsOptions& dns);
+
 // While the descriptor is open no container is being made: a directory without a record is what a
 // creation left that was killed. Invalid when one is being made; creations wait meanwhile.
 [[nodiscard]] UniqueFd try_pause_creations(const Home& home);

@@ -16,6 +16,7 @@ struct Home {
   image::Store store;
 
   [[nodiscard]] std::string containers() const { return directories.data + "/containers"; }
+  [[nodiscard]] std::string pods() const { return directories.data + "/pods"; }
   [[nodiscard]] std::string names() const { return directories.data + "/names"; }
   [[nodiscard]] std::string volumes() const { return directories.data + "/volumes"; }
 };

@@ -117,6 +117,7 @@ Result<ContainerInfo> describe_container(const Home&, const Observed& observed, 
   info.finished = status.finished;
   info.ports = describe_ports(record.ports);
   info.labels = record.labels;
+  info.pod = record.pod;
   if (size == WithSize::kYes) info.rw_size = writable_size(record);
   return info;
 }

@@ -57,9 +57,17 @@ Result<> check_hostname(const std::string& name) {
   return fail(ErrorCode::kInvalidArgument, "\"{}\" is no host name", name);
 }
 
+// That of the pod is its infra container's, or the host's.
+Result<net::Network> choose_network(const PlanInput& input) {
+  if (input.pod == nullptr) return net::parse_network(input.options.network);
+  if (input.pod->network == net::Mode::kHost) return net::Network{.mode = net::Mode::kHost};
+  return net::Network{.mode = net::Mode::kContainer, .target = input.pod->id};
+}
+
 Result<std::string> choose_hostname(const PlanInput& input, const net::Network& network) {
   const RunOptions& options = input.options;
   const bool host_uts = options.uts_mode == "host";
+  if (input.pod != nullptr) return input.pod->hostname;
   if (options.hostname.empty()) {
     const bool shared = host_uts || network.mode == net::Mode::kHost;
     return shared ? input.host.hostname : input.identity.id.substr(0, 12);
@@ -120,8 +128,9 @@ Result<> plan_record(const PlanInput& input, const net::Network& network, Plan& 
   record.labels = input.root.labels;
   for (const auto& [name, value] : options.labels) record.labels[name] = value;
   record.network = network.mode;
-  record.network_target =
-      network.mode == net::Mode::kContainer ? input.joined.network : network.target;
+  const bool joins = network.mode == net::Mode::kContainer && input.pod == nullptr;
+  record.network_target = joins ? input.joined.network : network.target;
+  if (input.pod != nullptr) record.pod = input.pod->id;
   record.ports = TRY(plan_ports(options, network));
   record.terminal = options.terminal;
   record.interactive = options.interactive;
@@ -159,7 +168,7 @@ Result<> check_isolation(const std::string& name) {
 
 Result<Plan> plan_container(const PlanInput& input) {
   TRY(check_combinations(input.options));
-  const net::Network network = TRY(net::parse_network(input.options.network));
+  const net::Network network = TRY(choose_network(input));
   const std::string hostname = TRY(choose_hostname(input, network));
   Plan plan;
   oci::Linux& target = plan.spec.linux_config.emplace();
@@ -171,7 +180,8 @@ Result<Plan> plan_container(const PlanInput& input) {
   for (const auto& [name, value] : input.options.annotations) plan.spec.annotations[name] = value;
   plan_root(input, plan);
   TRY(plan_namespaces(input, network, plan));
-  if (target.find_namespace(oci::NamespaceType::kUts) != nullptr) plan.spec.hostname = hostname;
+  const bool own_uts = target.find_namespace(oci::NamespaceType::kUts) != nullptr;
+  if (own_uts && input.pod == nullptr) plan.spec.hostname = hostname;
   TRY(plan_resources(input, target));
   TRY(plan_security(input, *plan.spec.process, target));
   TRY(plan_sysctls(input.options.sysctls, target));

@@ -50,6 +50,10 @@ Result<> add_ipc_mounts(const PlanInput& input, std::vector<oci::Mount>& mounts)
   }
   // A new mount of it shows the queues of the namespace that the container is in, whosever it is.
   mounts.push_back(kernel_mount("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
+  if (input.pod != nullptr) {
+    mounts.push_back(bind_mount(input.pod->directory + "/shm", "/dev/shm", {"bind", "rprivate"}));
+    return {};
+  }
   if (options.ipc_mode == "host") {
     mounts.push_back(bind_mount("/dev/shm", "/dev/shm", {"rbind", "rprivate"}));
     return {};
@@ -61,10 +65,11 @@ Result<> add_ipc_mounts(const PlanInput& input, std::vector<oci::Mount>& mounts)
 }
 
 void add_network_files(const PlanInput& input, const net::Network& network, Plan& plan) {
-  const std::string& own = input.identity.directory;
-  const bool shared = network.mode == net::Mode::kContainer;
+  const bool in_pod = input.pod != nullptr;
+  const std::string& own = in_pod ? input.pod->directory : input.identity.directory;
+  const bool shared = in_pod || network.mode == net::Mode::kContainer;
   plan.make_network_files = !shared;
-  const std::string& source = shared ? input.joined.network_directory : own;
+  const std::string& source = shared && !in_pod ? input.joined.network_directory : own;
   std::vector<std::string> options = {"rbind", "rprivate"};
   if (input.options.read_only) options.emplace_back("ro");
   plan.spec.mounts.push_back(bind_mount(source + "/resolv.conf", "/etc/resolv.conf", options));

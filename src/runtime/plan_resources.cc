@@ -167,6 +167,15 @@ void add_namespace(oci::NamespaceType type, const Sharing& sharing, Plan& plan) 
   }
 }
 
+// Those that are the infra container's get their paths when the container is started.
+void plan_pod_namespaces(const PodShell& pod, Plan& plan) {
+  using enum oci::NamespaceType;
+  for (const oci::NamespaceType type : {kPid, kIpc, kUts, kMount, kCgroup}) {
+    add_namespace(type, {}, plan);
+  }
+  if (pod.network != net::Mode::kHost) add_namespace(kNetwork, {}, plan);
+}
+
 // Which namespace a sysctl belongs to; nothing when it is the whole host's.
 std::optional<oci::NamespaceType> sysctl_namespace(std::string_view name) {
   static constexpr std::array kIpc = {"kernel.msgmax", "kernel.msgmnb",         "kernel.msgmni",
@@ -212,6 +221,10 @@ Result<> plan_resources(const PlanInput& input, oci::Linux& target) {
 Result<> plan_namespaces(const PlanInput& input, const net::Network& network, Plan& plan) {
   const RunOptions& options = input.options;
   using enum oci::NamespaceType;
+  if (input.pod != nullptr) {
+    plan_pod_namespaces(*input.pod, plan);
+    return {};
+  }
   add_namespace(kPid, TRY(parse_pid_sharing(options.pid_mode, input.joined.pid)), plan);
   add_namespace(kIpc, TRY(parse_sharing("ipc", options.ipc_mode)), plan);
   add_namespace(kUts, TRY(parse_sharing("uts", options.uts_mode)), plan);

@@ -42,12 +42,13 @@ class Pruning {
   }
 
   [[nodiscard]] bool has_directory(const std::string& id) const {
-    return exists(home_.directories.container(id));
+    return exists(home_.directories.container(id)) || exists(home_.pods() + "/" + id);
   }
 
   void prune_one(const std::string& id) {
     const auto observed = observe(home_, id);
     const std::string path = home_.directories.container(id);
+    if (observed && !observed->record.pod.empty()) return;  // it goes with its pod
     UniqueFd nobody_creates;
     if (!observed) {
       nobody_creates = try_pause_creations(home_);

@@ -33,12 +33,12 @@ Result<> refresh_joins(const Home& home, const monitor::Record& record) {
   return replace_file(AT_FDCWD, path, oci::print_spec(spec), 0600);
 }
 
-// `attach_fd` is -1 or the monitor's end of a pair.
+// `given_fd` is -1 or the monitor's end of a pair.
 Result<monitor::MonitorStarting> spawn_monitor(const Home& home, const std::string& id,
-                                               int attach_fd) {
+                                               int given_fd) {
   return monitor::spawn_monitor({
     .directories = home.directories, .id = id, .program = TRY(find_monitor())
-    , .attach_fd = attach_fd
+    , .given_fd = given_fd
   });
 }
 

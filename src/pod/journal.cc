@@ -1,0 +1,194 @@
+#include "pod/journal.h"
+
+#include <array>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <climits>
+
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/rollback.h"
+
+namespace trivet::pod {
+
+namespace {
+
+constexpr std::array kSteps{"files", "container", "infra",    "network", "create",
+                            "start", "running",   "stopping", "ended",   "removing"};
+
+std::string pods_directory(const monitor::Directories& directories) {
+  return directories.data + "/pods";
+}
+
+std::string name_path(const monitor::Directories& directories, const std::string& name) {
+  return directories.data + "/pod-names/" + name;
+}
+
+struct flock whole_file() {
+  struct flock lock{};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return lock;
+}
+
+std::string head_line(const JournalHead& head) {
+  Json containers = Json::array();
+  for (const JournalContainer& container : head.containers) {
+    containers.push_back({{"id", container.id}, {"name", container.name}});
+  }
+  const Json json{{"pod", head.id},
+                  {"name", head.name},
+                  {"cgroupParent", head.cgroup_parent},
+                  {"containers", std::move(containers)}};
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Result<JournalHead> parse_head(std::string_view line) {
+  const Json json = TRY(parse_json(line, "the pod's journal"));
+  const JsonView view(json, "journal");
+  JournalHead head;
+  TRY(view.read("pod", head.id));
+  TRY(view.read("name", head.name));
+  TRY(view.read("cgroupParent", head.cgroup_parent));
+  const auto containers = TRY(view.find("containers"));
+  if (!containers) return head;
+  for (const JsonView& entry : TRY(containers->elements())) {
+    JournalContainer& container = head.containers.emplace_back();
+    TRY(entry.read("id", container.id));
+    TRY(entry.read("name", container.name));
+  }
+  return head;
+}
+
+// Locks a journal that nobody else has seen, or that nobody holds. False: somebody does.
+Result<bool> try_lock(int fd) {
+  struct flock lock = whole_file();
+  if (fcntl(fd, F_OFD_SETLK, &lock) == 0) return true;
+  if (errno == EAGAIN || errno == EACCES) return false;
+  return fail_errno("lock a pod's journal");
+}
+
+// While it is held no pod is between its directory and its locked journal.
+Result<UniqueFd> lock_pods(const monitor::Directories& directories, int operation) {
+  UniqueFd fd = TRY(open_file(pods_directory(directories), O_RDONLY | O_DIRECTORY));
+  if (flock(fd.get(), operation) == 0) return fd;
+  if (errno == EWOULDBLOCK) return UniqueFd();
+  return fail_errno("lock \"{}\"", pods_directory(directories));
+}
+
+}  // namespace
+
+const char* step_name(Step step) {
+  return kSteps.at(static_cast<size_t>(step));
+}
+
+Result<Journal> Journal::begin(const PodPaths& paths, const JournalHead& head) {
+  TRY(make_dirs(pods_directory(paths.directories), 0700));
+  const UniqueFd being_made = TRY(lock_pods(paths.directories, LOCK_SH));
+  Rollback rollback;
+  if (mkdir(paths.data().c_str(), 0700) != 0) return fail_errno("mkdir \"{}\"", paths.data());
+  rollback.add([&] { return remove_tree(AT_FDCWD, paths.data()); });
+  UniqueFd fd = TRY(open_file(paths.journal(), O_RDWR | O_CREAT | O_EXCL | O_APPEND, 0600));
+  if (!TRY(try_lock(fd.get()))) {
+    return fail(ErrorCode::kSystem, "\"{}\" is locked by another process", paths.journal());
+  }
+  TRY(write_all(fd.get(), head_line(head), paths.journal()));
+  rollback.commit();
+  return Journal(std::move(fd));
+}
+
+Result<std::optional<Journal>> Journal::take(const PodPaths& paths) {
+  auto fd = open_file(paths.journal(), O_RDWR | O_APPEND);
+  if (!fd && fd.error().errnum() != ENOENT) return std::unexpected(fd.error());
+  if (!fd) {
+    // Killed between the two; or it is just being made.
+    const UniqueFd nobody_makes = TRY(lock_pods(paths.directories, LOCK_EX | LOCK_NB));
+    if (!nobody_makes || !exists(paths.data())) return std::nullopt;
+    fd = TRY(open_file(paths.journal(), O_RDWR | O_CREAT | O_APPEND, 0600));
+  }
+  if (!TRY(try_lock(fd->get()))) return std::nullopt;
+  return Journal(std::move(*fd));
+}
+
+Result<> Journal::note(Step step, std::string_view subject) const {
+  const Json json{{"step", step_name(step)}, {"subject", subject}};
+  // In one write(2), appended: it is there as a whole or not at all.
+  return write_all(fd_.get(), json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n",
+                   "a pod's journal");
+}
+
+Result<JournalContent> read_journal(const PodPaths& paths) {
+  const std::string text = TRY(read_file(paths.journal()));
+  JournalContent content;
+  size_t begin = 0;
+  for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
+    const std::string_view line(text.data() + begin, end - begin);
+    begin = end + 1;
+    if (!content.head) {
+      content.head = TRY(parse_head(line));
+      continue;
+    }
+    const Json json = TRY(parse_json(line, "the pod's journal"));
+    std::string name;
+    TRY(JsonView(json, "journal").read("step", name));
+    for (size_t i = 0; i < kSteps.size(); ++i) {
+      if (name == kSteps.at(i)) content.last = static_cast<Step>(i);
+    }
+    if (content.last == Step::kRunning) content.committed = true;
+  }
+  return content;
+}
+
+bool is_held(const PodPaths& paths) {
+  const auto fd = open_file(paths.journal(), O_RDWR);
+  if (!fd) return false;
+  struct flock lock = whole_file();
+  return fcntl(fd->get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+std::optional<std::string> find_pod_name(const monitor::Directories& directories,
+                                         const std::string& name) {
+  std::array<char, PATH_MAX> target{};
+  const ssize_t length =
+      readlink(name_path(directories, name).c_str(), target.data(), target.size());
+  if (length <= 0) return std::nullopt;
+  std::string id(target.data(), static_cast<size_t>(length));
+  if (!exists(PodPaths{.directories = directories, .id = id}.data())) return std::nullopt;
+  return id;
+}
+
+Result<> claim_pod_name(const monitor::Directories& directories, const std::string& name,
+                        const std::string& id) {
+  const std::string path = name_path(directories, name);
+  TRY(make_dirs(directories.data + "/pod-names", 0700));
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    if (symlink(id.c_str(), path.c_str()) == 0) return {};
+    if (errno != EEXIST) return fail_errno("symlink \"{}\"", path);
+    if (const auto owner = find_pod_name(directories, name)) {
+      return std::unexpected(
+          Error(ErrorCode::kAlreadyExists,
+                fmt::format("there is a pod \"{}\" already: {}", name, owner->substr(0, 12)))
+              .hint(fmt::format("remove it (trivet pod rm -f {}), or run this one with --name",
+                                name)));
+    }
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno("unlink \"{}\"", path);
+  }
+  return fail(ErrorCode::kAlreadyExists, "the pod name \"{}\" is in use", name);
+}
+
+Result<> release_pod_name(const monitor::Directories& directories, const std::string& name,
+                          const std::string& id) {
+  std::array<char, PATH_MAX> target{};
+  const std::string path = name_path(directories, name);
+  const ssize_t length = readlink(path.c_str(), target.data(), target.size());
+  if (length < 0 && errno == ENOENT) return {};
+  if (length < 0) return fail_errno("readlink \"{}\"", path);
+  if (std::string_view(target.data(), static_cast<size_t>(length)) != id) return {};
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno("unlink \"{}\"", path);
+  return {};
+}
+
+}  // namespace trivet::pod

@@ -52,6 +52,15 @@ Result<> remove_half_made(const Home& home, const std::string& id) {
 
 }  // namespace
 
+Result<> require_podless(const Observed& observed, std::string_view verb) {
+  if (observed.record.pod.empty()) return {};
+  return std::unexpected(
+      Error(ErrorCode::kWrongState,
+            fmt::format("container \"{}\" belongs to pod {}: it can't be {} by itself",
+                        observed.record.name, observed.record.pod.substr(0, 12), verb))
+          .hint(fmt::format("see trivet pod inspect {}", observed.record.pod.substr(0, 12))));
+}
+
 Result<> wait_for_monitor_end(const Home& home, const std::string& id) {
   const auto status = monitor::read_status(home.directories, id);
   if (status && status->monitor.pid > 0) {
@@ -148,6 +157,7 @@ Result<> remove_container(const Home& home, std::string_view name, bool force, b
     if (!force) return std::unexpected(observed.error());
     return remove_half_made(home, id);
   }
+  TRY(require_podless(*observed, "removed"));
   if (is_up(*observed) && !force) {
     return std::unexpected(
         Error(ErrorCode::kWrongState, fmt::format("container \"{}\" is {}", observed->record.name,
@@ -168,6 +178,7 @@ Result<> remove_container(const Home& home, std::string_view name, bool force, b
 }
 
 Result<> rename_container(const Home& home, const Observed& observed, const std::string& new_name) {
+  TRY(require_podless(observed, "renamed"));
   const std::string old_name = observed.record.name;
   if (new_name == old_name) return {};
   TRY(claim_name(home, new_name, observed.record.id));

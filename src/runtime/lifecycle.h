@@ -4,6 +4,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "runtime/home.h"
@@ -31,6 +32,9 @@ Result<> remove_container(const Home& home, std::string_view name, bool force, b
 Result<> rename_container(const Home& home, const Observed& observed, const std::string& new_name);
 Result<int> wait_container(const Home& home, const Observed& observed,
                            std::optional<std::chrono::milliseconds> timeout);
+
+// kWrongState for a container of a pod: its pod is what is started, renamed, removed.
+Result<> require_podless(const Observed& observed, std::string_view verb);
 
 // Waits until the monitor has let go of the container; kTimeout after ten seconds.
 Result<> wait_for_monitor_end(const Home& home, const std::string& id);

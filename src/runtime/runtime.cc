@@ -9,6 +9,7 @@
 #include "image/bundle.h"
 #include "monitor/control.h"
 #include "monitor/log_file.h"
+#include "pod/remove.h"
 #include "runtime/copy.h"
 #include "runtime/create.h"
 #include "runtime/exec.h"
@@ -18,6 +19,7 @@
 #include "runtime/lifecycle.h"
 #include "runtime/names.h"
 #include "runtime/observe.h"
+#include "runtime/pod.h"
 #include "runtime/prune.h"
 #include "runtime/vm.h"
 #include "runtime/volumes.h"
@@ -80,6 +82,8 @@ Result<Runtime> Runtime::open(const RuntimeOptions& options) {
   monitor::Directories directories;
   directories.data = TRY(choose_directory(options.data_dir, default_data_dir()));
   directories.state = TRY(choose_directory(options.state_dir, default_state_dir()));
+  // What a crash has interrupted is finished before anything else.
+  TRY_IN(pod::recover_pods(directories), "clean up after a pod that was interrupted");
   auto store = TRY(image::Store::open(directories.data));
   auto state = std::make_unique<State>(runtime::Home{.directories = std::move(directories),
                                                      .max_containers = options.max_containers,
@@ -123,6 +127,7 @@ Result<> Runtime::kill(std::string_view name, int signal) {
 
 Result<> Runtime::restart(std::string_view name, std::optional<std::chrono::seconds> grace) {
   const std::string id = TRY(runtime::find_id(state_->home, name));
+  TRY(runtime::require_podless(TRY(runtime::observe(state_->home, id)), "restarted"));
   TRY(stop(id, grace));
   TRY(runtime::wait_for_monitor_end(state_->home, id));
   return start(id);
@@ -288,6 +293,41 @@ Result<> Runtime::save_image(std::string_view image, const std::string& path,
 Result<> Runtime::write_bundle(std::string_view image, const std::string& directory) {
   const auto found = TRY(state_->home.store.find(image));
   return image::write_oci_bundle(state_->home.store, found, directory);
+}
+
+Result<PodInfo> Runtime::run_pod(const std::string& manifest, const PodOptions& options) {
+  return runtime::run_pod(state_->home, manifest, options);
+}
+
+Result<> Runtime::stop_pod(std::string_view name, std::optional<std::chrono::seconds> grace) {
+  const std::string id = TRY(runtime::find_pod(state_->home, name));
+  return runtime::stop_pod(state_->home, id, in_milliseconds(grace));
+}
+
+Result<> Runtime::delete_pod(std::string_view name, bool force) {
+  return runtime::delete_pod(state_->home, TRY(runtime::find_pod(state_->home, name)), force);
+}
+
+Result<PodInfo> Runtime::pod_status(std::string_view name) {
+  return runtime::describe_pod(state_->home, TRY(runtime::find_pod(state_->home, name)));
+}
+
+Result<std::vector<PodInfo>> Runtime::list_pods() {
+  return runtime::list_pods(state_->home);
+}
+
+Result<std::string> Runtime::inspect_pod(std::string_view name) {
+  return runtime::inspect_pod(state_->home, TRY(runtime::find_pod(state_->home, name)));
+}
+
+Result<int> Runtime::wait_pod(std::string_view name,
+                              std::optional<std::chrono::milliseconds> timeout) {
+  return runtime::wait_pod(state_->home, TRY(runtime::find_pod(state_->home, name)), timeout);
+}
+
+Result<std::string> Runtime::pod_container(std::string_view pod, std::string_view container) {
+  const std::string id = TRY(runtime::find_pod(state_->home, pod));
+  return runtime::find_pod_container(state_->home, id, container);
 }
 
 Result<std::vector<VolumeInfo>> Runtime::volumes() {

@@ -124,6 +124,7 @@ bool runs_already(const Observed& observed) {
 // What a container that does not run needs before its monitor is launched.
 Result<> prepare_start(const Home& home, const Observed& observed) {
   const std::string& id = observed.record.id;
+  TRY(require_podless(observed, "started"));
   if (observed.monitor_alive) TRY(wait_for_monitor_end(home, id));
   if (observed.init_alive) {
     return std::unexpected(

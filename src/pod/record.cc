@@ -85,6 +85,7 @@ Json record_json(const PodRecord& record) {
             {"ports", monitor::ports_to_json(record.ports)},
             {"cgroupParent", record.cgroup_parent},
             {"resources", record.resources},
+            {"sysctls", record.sysctls},
             {"shmSize", record.shm_size},
             {"graceMs", record.grace_ms},
             {"startTimeoutMs", record.start_timeout_ms}};
@@ -255,6 +256,7 @@ Result<> read_shell(const JsonView& json, PodRecord& record) {
   TRY(monitor::ports_from_json(json, "ports", record.ports));
   TRY(json.read("cgroupParent", record.cgroup_parent));
   TRY(json.read("resources", record.resources));
+  TRY(read_map(json, "sysctls", record.sysctls));
   TRY(json.read("shmSize", record.shm_size));
   TRY(read_list(json, "memoryVolumes", record.memory_volumes, read_volume));
   TRY(read_list(json, "extensions", record.extensions, read_extension));

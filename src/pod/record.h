@@ -106,6 +106,7 @@ struct PodRecord {
   std::vector<net::PortMapping> ports;
   std::string cgroup_parent;  // "/trivet-pod-ID"
   std::string resources;      // of the whole pod: OCI's linux.resources as JSON; empty: no limits
+  std::map<std::string, std::string> sysctls;
   uint64_t shm_size = 64ULL << 20U;
   std::vector<MemoryVolume> memory_volumes;
   std::vector<Extension> extensions;

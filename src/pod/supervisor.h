@@ -84,7 +84,7 @@ class Supervisor {
   Result<> start_pod();
   Result<> make_mounts();
   Result<> make_infra();
-  Result<> create_infra(container::Program program, oci::Spec spec);
+  Result<> create_infra(const container::Program& program, const oci::Spec& spec);
   Result<> limit_pod();
   Result<> start_network();
   Result<uint16_t> request_port(const std::string& protocol, uint16_t host, uint16_t guest);

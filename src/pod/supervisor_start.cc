@@ -86,9 +86,13 @@ Result<> Supervisor::make_infra() {
   UniqueFd ours(pair[0]);
   container::Program program;
   program.file = TRY(open_file(path, O_RDONLY));
-  program.env = {fmt::format("{}={}", kInfraSocketVariable, pair[1])};
+  program.env = {infra_environment(pair[1])};
   program.descriptors.emplace_back(pair[1]);
-  TRY_IN(create_infra(std::move(program), TRY(plan_infra(record_, paths_))), "infra container");
+  const oci::Spec spec = TRY(plan_infra({.record = record_,
+                                         .sysctls = record_.sysctls,
+                                         .directory = paths_.data(),
+                                         .library_host = find_companion("trivet-extension")}));
+  TRY_IN(create_infra(program, spec), "infra container");
   channel_ = std::make_unique<InfraChannel>(
       loop_, std::move(ours),
       InfraChannel::Handlers{
@@ -107,7 +111,7 @@ Result<> Supervisor::make_infra() {
 }
 
 // Its network comes up while the containers are made, unless extensions have a say in it.
-Result<> Supervisor::create_infra(container::Program program, oci::Spec spec) {
+Result<> Supervisor::create_infra(const container::Program& program, const oci::Spec& spec) {
   if (!record_.resources.empty()) TRY(limit_pod());
   const UniqueFd null = TRY(open_file("/dev/null", O_RDWR));
   container::CreateOptions create{
@@ -118,7 +122,6 @@ Result<> Supervisor::create_infra(container::Program program, oci::Spec spec) {
       .program = &program,
       .seccomp_cache = paths_.directories.data + "/seccomp",
       .start_by = container::CreateOptions::StartBy::kCreator};
-  create.signals_at_start = container::CreateOptions::SignalsAtStart::kBlocked;
   infra_ = TRY(container::Container::create(spec, create));
   status_.infra = infra_->init();
   TRY(loop_.watch(infra_->init_pidfd(), EPOLLIN, [this](uint32_t) { infra_ended(); }));

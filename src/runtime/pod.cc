@@ -178,6 +178,7 @@ Result<PodInfo> describe_pod(const Home& home, const std::string& id) {
 }
 
 Result<std::vector<PodInfo>> list_pods(const Home& home) {
+  TRY_IN(pod::recover_pods(home.directories), "clean up after a pod that was interrupted");
   std::vector<PodInfo> list;
   for (const std::string& id : TRY(pod::list_pod_ids(home.directories))) {
     // One that is being made, or removed, while we look.

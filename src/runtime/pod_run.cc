@@ -13,6 +13,7 @@
 #include "base/paths.h"
 #include "monitor/control.h"
 #include "net/routes.h"
+#include "pod/infra.h"
 #include "pod/journal.h"
 #include "pod/remove.h"
 #include "runtime/create.h"
@@ -234,7 +235,7 @@ class PodCreation {
     for (const HostPathUse& use : plan_.host_paths) {
       TRY_IN(check_host_path(use), "volume \"{}\"", use.volume);
     }
-    for (const char* name : {"root", "shm"}) TRY(make_dirs(paths_.data() + "/" + name, 0755));
+    for (const char* name : {"rootfs", "shm"}) TRY(make_dirs(paths_.data() + "/" + name, 0755));
     TRY(own_shm());
     for (const PodVolume& volume : plan_.volumes) {
       TRY_IN(make_volume(paths_.volume(volume.name), volume), "volume \"{}\"", volume.name);
@@ -242,8 +243,18 @@ class PodCreation {
     const UniqueFd directory = TRY(open_file(paths_.data(), O_RDONLY | O_DIRECTORY));
     TRY(make_file(directory, "hostname", plan_.record.hostname + "\n", 0644));
     TRY(write_network_files(directory.get(), plan_.hosts, plan_.record.network, plan_.dns));
+    TRY(make_resolvers(directory));
     TRY(net::choose_ports(plan_.record.ports));
     return pod::write_pod_record(paths_, plan_.record);
+  }
+
+  // Extensions ask whom the containers would ask; these may ask an extension.
+  Result<> make_resolvers(const UniqueFd& directory) const {
+    if (plan_.record.extensions.empty()) return {};
+    const std::string text = TRY(read_file_at(directory.get(), "resolv.conf"));
+    TRY(make_file(directory, "resolv.conf.upstream", text, 0644));
+    if (!pod::has_discovery(plan_.record.extensions)) return {};
+    return replace_file(directory.get(), "resolv.conf", pod::point_to_discovery(text));
   }
 
   // What the mode of /dev/shm is.
@@ -311,6 +322,7 @@ Result<PodInfo> run_pod(const Home& home, const std::string& manifest, const Pod
   if (options.on_warning) {
     for (const std::string& warning : plan.warnings) options.on_warning(warning);
   }
+  plan.record.sysctls = plan.sysctls;
   const std::string id = plan.record.id;
   const std::string name = plan.record.name;
   TRY(pull_images(home, plan, options));

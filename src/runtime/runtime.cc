@@ -82,8 +82,9 @@ Result<Runtime> Runtime::open(const RuntimeOptions& options) {
   monitor::Directories directories;
   directories.data = TRY(choose_directory(options.data_dir, default_data_dir()));
   directories.state = TRY(choose_directory(options.state_dir, default_state_dir()));
-  // What a crash has interrupted is finished before anything else.
-  TRY_IN(pod::recover_pods(directories), "clean up after a pod that was interrupted");
+  // What a crash has interrupted is finished before anything else. What can't be is no reason to
+  // refuse everything: list_pods() says so.
+  (void)pod::recover_pods(directories);
   auto store = TRY(image::Store::open(directories.data));
   auto state = std::make_unique<State>(runtime::Home{.directories = std::move(directories),
                                                      .max_containers = options.max_containers,

@@ -31,9 +31,10 @@ Result<> ExtensionProcess::start(const std::vector<std::string>& argv) {
   Pipe input = TRY(make_pipe());
   Pipe output = TRY(make_pipe());
   Pipe errors = TRY(make_pipe());
-  pid_ = TRY(spawn_in_session(argv, {{.fd = input.read_end.get(), .number = STDIN_FILENO},
-                                     {.fd = output.write_end.get(), .number = STDOUT_FILENO},
-                                     {.fd = errors.write_end.get(), .number = STDERR_FILENO}}));
+  pid_ = TRY(spawn_in_session(argv.front(), argv,
+                              {{.fd = input.read_end.get(), .number = STDIN_FILENO},
+                               {.fd = output.write_end.get(), .number = STDOUT_FILENO},
+                               {.fd = errors.write_end.get(), .number = STDERR_FILENO}}));
   input_ = std::move(input.write_end);
   output_ = std::move(output.read_end);
   errors_ = std::move(errors.read_end);

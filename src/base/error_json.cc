@@ -1,6 +1,7 @@
 #include "base/error_json.h"
 
 #include <array>
+#include <vector>
 
 namespace trivet {
 
@@ -25,11 +26,10 @@ ErrorCode error_code_from_name(std::string_view name) {
 }
 
 Json error_to_json(const Error& error) {
-  std::string message = error.message();
-  for (const std::string& note : error.notes()) message += "; " + note;
   return {{"code", std::string(error_code_name(error.code()))},
-          {"message", message},
-          {"hint", error.hint_text()}};
+          {"message", error.message()},
+          {"hint", error.hint_text()},
+          {"notes", error.notes()}};
 }
 
 Error error_from_json(const JsonView& json, std::string_view fallback) {
@@ -39,7 +39,12 @@ Error error_from_json(const JsonView& json, std::string_view fallback) {
   (void)json.read("code", code);
   (void)json.read("message", message);
   (void)json.read("hint", hint);
+  std::vector<std::string> notes;
+  (void)json.read("notes", notes);
   Error error(error_code_from_name(code), message.empty() ? std::string(fallback) : message);
+  for (std::string& note : notes) {
+    error = std::move(error).note(Error(ErrorCode::kSystem, std::move(note)));
+  }
   return hint.empty() ? error : std::move(error).hint(hint);
 }
 

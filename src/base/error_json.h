@@ -1,5 +1,4 @@
-// An Error as JSON, for other processes: {"code", "message", "hint"}; notes become part of the
-// message.
+// An Error as JSON, for other processes: {"code", "message", "hint", "notes"}.
 #pragma once
 
 #include <string>

@@ -19,16 +19,16 @@ namespace trivet::pod {
 
 namespace {
 
-// The last lines of a container, as one text.
-std::string last_words(const PodPaths& paths, const std::string& id) {
+// What a container has said last, a note a line.
+Error with_last_words(Error cause, const PodPaths& paths, const PodContainer& container) {
   constexpr uint64_t kLines = 10;
-  std::string text;
-  (void)monitor::read_logs(paths.directories.container(id) + "/logs", {.tail = kLines},
-                           [&](const monitor::LogLine& line) {
-                             if (!text.empty()) text += '\n';
-                             text += line.text;
-                           });
-  return text;
+  (void)monitor::read_logs(
+      paths.directories.container(container.id) + "/logs", {.tail = kLines},
+      [&](const monitor::LogLine& line) {
+        cause = std::move(cause).note(
+            Error(ErrorCode::kSystem, fmt::format("{}: {}", container.name, line.text)));
+      });
+  return cause;
 }
 
 }  // namespace
@@ -126,13 +126,11 @@ void Supervisor::handle_client(int fd) {
 // Everything goes; the error gets the last words of the containers that have said something.
 Error Supervisor::give_up(Error cause) {
   for (const Member& member : members_) {
-    if (!member.monitor || !member.monitor->status().started) continue;
-    const std::string words = last_words(paths_, member.plan->id);
-    if (words.empty()) continue;
-    cause = std::move(cause).note(
-        Error(ErrorCode::kSystem,
-              fmt::format("container \"{}\" has said:\n{}", member.plan->name, words)));
+    if (member.monitor && member.monitor->status().started) {
+      cause = with_last_words(std::move(cause), paths_, *member.plan);
+    }
   }
+  unmount_all();
   pasta_.reset();
   if (auto removed = remove_pod(paths_, journal_); !removed) {
     cause = std::move(cause).note(removed.error());

@@ -83,6 +83,7 @@ class Supervisor {
   // --- supervisor_start.cc: the steps up to a running pod
   Result<> start_pod();
   Result<> make_mounts();
+  void unmount_all() const;
   Result<> make_infra();
   Result<> create_infra(const container::Program& program, const oci::Spec& spec);
   Result<> limit_pod();

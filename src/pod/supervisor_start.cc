@@ -71,6 +71,14 @@ Result<> Supervisor::make_mounts() {
   return {};
 }
 
+// For a rollback: nothing of ours keeps the directories from being removed.
+void Supervisor::unmount_all() const {
+  (void)umount2((paths_.data() + "/shm").c_str(), MNT_DETACH);
+  for (const MemoryVolume& volume : record_.memory_volumes) {
+    (void)umount2(paths_.volume(volume.name).c_str(), MNT_DETACH);
+  }
+}
+
 Result<> Supervisor::make_infra() {
   TRY(journal_.note(Step::kInfra));
   const std::string path = find_companion("trivet-infra");

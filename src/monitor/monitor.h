@@ -42,6 +42,8 @@ struct MonitorOptions {
   UniqueFd attach;  // the foreground client; may be invalid
   // Of the pod that it is in; may be empty.
   std::vector<JoinedNamespace> joined;
+  // In the machine of a pod that is one microVM: it outlives the monitor. Else null.
+  const payload::MachineSeat* seat = nullptr;
   // Called from the loop: after it the container is not started again, and leave() is due.
   std::function<void()> on_ended;
   // Called from the loop when a restart policy has started it again.

@@ -14,6 +14,8 @@
 #include "monitor/monitor.h"
 #include "monitor/restart.h"
 #include "monitor/terminal.h"
+#include "monitor/vm_network.h"
+#include "payload/microvm/control.h"
 #include "payload/microvm/job.h"
 #include "payload/microvm/kernel_store.h"
 #include "payload/microvm/template_store.h"
@@ -161,8 +163,10 @@ std::unexpected<Error> Monitor::abandon(Error cause) {
 // A saved machine that does not come back is of no use to anybody: from now on they boot, and save
 // a new one.
 bool Monitor::came_from_bad_template(const Error& error) {
-  if (error.code() != ErrorCode::kCorrupt || !status_.vm || !status_.vm->from_template)
+  if (error.code() != ErrorCode::kCorrupt || options_.seat != nullptr || !status_.vm ||
+      !status_.vm->from_template) {
     return false;
+  }
   (void)payload::microvm::TemplateStore(payload::microvm::vm_directory(options_.directories.data))
       .clear();
   boots_ = true;
@@ -234,7 +238,8 @@ Result<> Monitor::prepare_payload(const oci::Spec& spec, const std::string& bund
     request.vm.experimental = true;  // the library has asked
     request.vm.blocks_signals = record_.init;
     request.vm.no_template = boots_;
-    TRY(start_vm_network(life, request.vm));
+    request.vm.seat = options_.seat;
+    if (options_.seat == nullptr) TRY(start_vm_network(life, request.vm));
   } else {
     life.report = TRY(payload::wasm::make_report());
     request.wasm_report = life.report.get();
@@ -275,11 +280,7 @@ Result<> Monitor::start_vm_network(Life& life, payload::VmRequest& request) {
   life.vm_network = std::move(network.socket);
   request.network = payload::VmNetwork::kSocket;
   request.network_socket = life.vm_network.get();
-  request.interfaces = {{.mac = net::kVmMac,
-                         .mtu = net::kVmMtu,
-                         .addresses = {fmt::format("{}/{}", net::kVmAddress, net::kVmPrefix)},
-                         .routes = {{.destination = "0.0.0.0/0", .gateway = net::kVmGateway}},
-                         .completes_handshakes = true}};
+  request.interfaces = {vm_interface()};
   return {};
 }
 
@@ -524,6 +525,10 @@ Result<> Monitor::pause() {
     return fail(ErrorCode::kWrongState, "the container is {}, not running",
                 phase_name(status_.phase));
   }
+  // In a pod's machine the container is there, and what stands for it here.
+  if (options_.seat != nullptr) {
+    TRY(TRY(payload::microvm::Control::connect(life_->container->init())).freeze());
+  }
   TRY(life_->container->pause());
   status_.phase = Phase::kPaused;
   return write_status(options_.directories, options_.id, status_);
@@ -535,6 +540,9 @@ Result<> Monitor::resume() {
                 phase_name(status_.phase));
   }
   TRY(life_->container->resume());
+  if (options_.seat != nullptr) {
+    TRY(TRY(payload::microvm::Control::connect(life_->container->init())).thaw());
+  }
   status_.phase = Phase::kRunning;
   return write_status(options_.directories, options_.id, status_);
 }

@@ -24,6 +24,7 @@
 #include "net/network.h"
 #include "pod/infra.h"
 #include "pod/journal.h"
+#include "pod/machine.h"
 #include "pod/probe.h"
 #include "pod/record.h"
 
@@ -85,7 +86,7 @@ class Supervisor {
   Result<> make_mounts();
   void unmount_all() const;
   Result<> make_infra();
-  Result<> create_infra(const container::Program& program, const oci::Spec& spec);
+  Result<> create_infra(UniqueFd channel, const oci::Spec& spec);
   Result<> limit_pod();
   Result<> start_network();
   Result<uint16_t> request_port(const std::string& protocol, uint16_t host, uint16_t guest);
@@ -101,6 +102,11 @@ class Supervisor {
   // `what` as its message.
   template <typename Done, typename What>
   Result<> await(Done done, std::optional<std::chrono::milliseconds> limit, What what);
+
+  // --- supervisor_machine.cc: a pod that is one microVM
+  [[nodiscard]] bool is_machine() const { return record_.isolation == "microvm"; }
+  Result<> create_machine(int channel, oci::Spec spec);
+  static std::optional<ContainerNumbers> numbers_in_machine(const container::Container& container);
 
   // --- supervisor_members.cc: the containers' lives
   Result<> create_member(const PodContainer& plan);
@@ -140,6 +146,7 @@ class Supervisor {
   std::list<UniqueFd> clients_;
   PodRecord record_;
   PodStatus status_;
+  std::optional<Machine> machine_;
   std::optional<container::Container> infra_;
   std::unique_ptr<InfraChannel> channel_;
   UniqueFd network_namespace_;

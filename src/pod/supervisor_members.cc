@@ -14,6 +14,13 @@ namespace {
 // A hook has the time that the container has to stop, or to start.
 constexpr std::chrono::milliseconds kHookTimeout = std::chrono::minutes(5);
 
+void take_numbers(const ContainerNumbers& counted, ContainerNumbers& numbers) {
+  numbers.cpu_usage_ns = counted.cpu_usage_ns;
+  numbers.memory_usage = counted.memory_usage;
+  numbers.memory_limit = counted.memory_limit;
+  numbers.pids = counted.pids;
+}
+
 }  // namespace
 
 Result<> Supervisor::create_member(const PodContainer& plan) {
@@ -30,6 +37,7 @@ Result<> Supervisor::create_member(const PodContainer& plan) {
           .directories = paths_.directories,
           .id = plan.id,
           .joined = joined_namespaces(),
+          .seat = machine_ ? machine_->seat(members_.size() - 1) : nullptr,
           .on_ended = [this, &member] { member_ended(member); },
           .on_restarted = [this, &member] { member_runs(member); },
           .on_exit = [this, &member](int code) { member_exited(member, code); }},
@@ -202,6 +210,10 @@ std::vector<ContainerNumbers> Supervisor::numbers() const {
                                            .restarts = member.monitor->status().restart_count});
     const container::Container* engine = member.monitor->container();
     if (engine == nullptr) continue;
+    if (is_machine()) {
+      if (const auto counted = numbers_in_machine(*engine)) take_numbers(*counted, numbers);
+      continue;
+    }
     const auto stats = engine->stats();
     if (!stats) continue;
     numbers.cpu_usage_ns = stats->cpu_usage_ns;

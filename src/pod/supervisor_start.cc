@@ -64,6 +64,7 @@ Result<> Supervisor::make_mounts() {
   if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
     return fail_errno("mount \"/\" as a slave");
   }
+  if (is_machine()) return {};  // the guest has them
   TRY(mount_memory(paths_.data() + "/shm", record_.shm_size));
   for (const MemoryVolume& volume : record_.memory_volumes) {
     TRY_IN(mount_memory(paths_.volume(volume.name), volume.size), "volume \"{}\"", volume.name);
@@ -81,26 +82,18 @@ void Supervisor::unmount_all() const {
 
 Result<> Supervisor::make_infra() {
   TRY(journal_.note(Step::kInfra));
-  const std::string path = find_companion("trivet-infra");
-  if (path.empty()) {
-    return std::unexpected(
-        Error(ErrorCode::kUnsupported, "the program trivet-infra is not installed")
-            .hint("it belongs beside trivet or into PREFIX/libexec/trivet"));
-  }
   std::array<int, 2> pair{};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
     return fail_errno("socketpair");
   }
   UniqueFd ours(pair[0]);
-  container::Program program;
-  program.file = TRY(open_file(path, O_RDONLY));
-  program.env = {infra_environment(pair[1])};
-  program.descriptors.emplace_back(pair[1]);
+  UniqueFd theirs(pair[1]);
   const oci::Spec spec = TRY(plan_infra({.record = record_,
                                          .sysctls = record_.sysctls,
                                          .directory = paths_.data(),
                                          .library_host = find_companion("trivet-extension")}));
-  TRY_IN(create_infra(program, spec), "infra container");
+  TRY_IN(is_machine() ? create_machine(theirs.get(), spec) : create_infra(std::move(theirs), spec),
+         "infra container");
   channel_ = std::make_unique<InfraChannel>(
       loop_, std::move(ours),
       InfraChannel::Handlers{
@@ -115,11 +108,21 @@ Result<> Supervisor::make_infra() {
   TRY_IN(infra_->start(), "infra container");
   if (record_.extensions.empty()) return {};
   TRY(channel_->start_extensions(record_, std::chrono::milliseconds(record_.start_timeout_ms)));
-  return start_network();
+  return is_machine() ? Result<>() : start_network();
 }
 
 // Its network comes up while the containers are made, unless extensions have a say in it.
-Result<> Supervisor::create_infra(const container::Program& program, const oci::Spec& spec) {
+Result<> Supervisor::create_infra(UniqueFd channel, const oci::Spec& spec) {
+  const std::string path = find_companion("trivet-infra");
+  if (path.empty()) {
+    return std::unexpected(
+        Error(ErrorCode::kUnsupported, "the program trivet-infra is not installed")
+            .hint("it belongs beside trivet or into PREFIX/libexec/trivet"));
+  }
+  container::Program program;
+  program.file = TRY(open_file(path, O_RDONLY));
+  program.env = {infra_environment(channel.get())};
+  program.descriptors.push_back(std::move(channel));
   if (!record_.resources.empty()) TRY(limit_pod());
   const UniqueFd null = TRY(open_file("/dev/null", O_RDWR));
   container::CreateOptions create{
@@ -172,6 +175,10 @@ Result<uint16_t> Supervisor::request_port(const std::string& protocol, uint16_t 
                         "the pod has no ports of its own: its network is {}",
                         net::mode_name(record_.network));
   }
+  if (is_machine()) {
+    return trivet::fail(ErrorCode::kUnsupported,
+                        "extensions can't publish ports of a pod that is a microVM");
+  }
   if (pasta_ || status_.pasta.pid != 0) {
     return trivet::fail(ErrorCode::kWrongState,
                         "ports can be had only until on_start has returned");
@@ -185,6 +192,7 @@ Result<uint16_t> Supervisor::request_port(const std::string& protocol, uint16_t 
 }
 
 std::vector<monitor::JoinedNamespace> Supervisor::joined_namespaces() const {
+  if (is_machine()) return {};  // it does so in the guest
   using enum oci::NamespaceType;
   std::vector<std::pair<oci::NamespaceType, const char*>> shared{{kIpc, "ipc"}, {kUts, "uts"}};
   if (record_.network != net::Mode::kHost) shared.emplace_back(kNetwork, "net");

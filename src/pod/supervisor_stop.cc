@@ -79,8 +79,9 @@ void Supervisor::kill_members() {
 // The infra container has ended by itself, or was killed: nothing holds the pod together.
 void Supervisor::infra_ended() {
   loop_.forget(infra_->init_pidfd());
-  if (!committed_) return fail(Error(ErrorCode::kSystem, "the infra container has ended"));
-  status_.message = "the infra container has ended";
+  const std::string words = machine_ ? machine_->last_words() : "";
+  status_.message = words.empty() ? "the infra container has ended" : words;
+  if (!committed_) return fail(Error(ErrorCode::kSystem, status_.message));
   stop_pod(std::chrono::milliseconds(0), "InfraLost");
 }
 

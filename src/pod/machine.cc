@@ -75,6 +75,7 @@ Result<payload::Prepared> Machine::prepare(const Start& start) {
 Result<container::Container> Machine::try_create(const Start& start) {
   payload::Prepared prepared = TRY(prepare(start));
   const UniqueFd null = TRY(open_file("/dev/null", O_WRONLY));
+  const std::string config = oci::print_spec(start.infra);
   const container::CreateOptions create{
       .state_root = paths_.directories.engine(),
       .id = paths_.id,
@@ -82,7 +83,7 @@ Result<container::Container> Machine::try_create(const Start& start) {
       .stdio = {.stdin_fd = start.channel, .stdout_fd = start.channel, .stderr_fd = null.get()},
       .program = &prepared.program,
       .seccomp_cache = paths_.directories.data + "/seccomp",
-      .config_json = oci::print_spec(start.infra),
+      .config_json = config,
       .start_by = container::CreateOptions::StartBy::kCreator};
   auto created = container::Container::create(prepared.spec, create);
   network_.reset();  // the machine has its own

@@ -153,7 +153,7 @@ class Creation {
     const bool surely_wasm = is_surely_wasm(options_, root_);
     if (surely_wasm) options_ = wasm_options(std::move(options_));
     plan_ = TRY(plan_container(input));
-    const payload::Isolation isolation = TRY(choose_isolation(options_, root_, plan_));
+    const payload::Isolation isolation = TRY(choose_isolation(options_, root_, plan_, input.pod));
     if (isolation == payload::Isolation::kNative || surely_wasm) return {};
     options_ = isolation == payload::Isolation::kWasm ? wasm_options(std::move(options_))
                                                       : microvm_options(std::move(options_));

@@ -56,13 +56,25 @@ Result<> check_options_of_others(const RunOptions& options, payload::Isolation i
 }
 
 // What a shared network namespace has is another container's already.
-Result<> check_microvm(const RunOptions& options, const Plan& plan) {
-  if (!options.experimental) TRY(payload::require_experimental(plan.spec.annotations));
+Result<> check_network(const Plan& plan, const PodShell* pod) {
+  if (pod != nullptr && pod->is_machine) return {};
+  if (pod != nullptr) {
+    return std::unexpected(
+        Error(ErrorCode::kUnsupported,
+              "a microVM of its own can't be in a pod with others: it has no part in their network")
+            .hint("with runtimeClassName trivet-microvm the whole pod is one microVM"));
+  }
   if (plan.record.network == net::Mode::kContainer) {
     return std::unexpected(
         Error(ErrorCode::kUnsupported, "a microVM can't share another container's network yet")
             .hint("use --network pasta, none or ns:PATH"));
   }
+  return {};
+}
+
+Result<> check_microvm(const RunOptions& options, const Plan& plan, const PodShell* pod) {
+  if (!options.experimental) TRY(payload::require_experimental(plan.spec.annotations));
+  TRY(check_network(plan, pod));
   // Beside all devices of the guest it would go unnoticed.
   if (options.privileged && !options.devices.empty()) {
     return std::unexpected(Error(ErrorCode::kUnsupported,
@@ -77,7 +89,7 @@ Result<> check_microvm(const RunOptions& options, const Plan& plan) {
 }  // namespace
 
 Result<payload::Isolation> choose_isolation(const RunOptions& options, const RootFacts& root,
-                                            const Plan& plan) {
+                                            const Plan& plan, const PodShell* pod) {
   const auto choice = TRY(payload::choose({.requested = options.isolation,
                                            .annotations = plan.spec.annotations,
                                            .program_name = "trivet"}));
@@ -86,7 +98,11 @@ Result<payload::Isolation> choose_isolation(const RunOptions& options, const Roo
     isolation = payload::Isolation::kWasm;
   }
   TRY(check_options_of_others(options, isolation));
-  if (isolation == payload::Isolation::kMicrovm) TRY(check_microvm(options, plan));
+  if (pod != nullptr && pod->is_machine && isolation != payload::Isolation::kMicrovm) {
+    return fail(ErrorCode::kUnsupported, "the pod is one microVM, and isolation {} is beside it",
+                payload::isolation_name(isolation));
+  }
+  if (isolation == payload::Isolation::kMicrovm) TRY(check_microvm(options, plan, pod));
   return isolation;
 }
 

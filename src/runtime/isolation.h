@@ -8,9 +8,9 @@
 namespace trivet::runtime {
 
 // As payload::choose(); where nobody asks, the image's platform and media types decide, then the
-// first bytes of the program.
+// first bytes of the program. `pod` may be null; what can't be in it is kUnsupported.
 Result<payload::Isolation> choose_isolation(const RunOptions& options, const RootFacts& root,
-                                            const Plan& plan);
+                                            const Plan& plan, const PodShell* pod);
 
 // Whether that will say Wasm, known without a plan: the image is made for it and nobody says
 // anything else. False: it may be Wasm all the same.

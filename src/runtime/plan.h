@@ -68,6 +68,7 @@ struct PodShell {
   std::string hostname;
   bool share_pid = false;
   net::Mode network = net::Mode::kPasta;  // or kHost, kNone
+  bool is_machine = false;                // all its containers are in one microVM
 };
 
 // A volume that must exist before the container starts.

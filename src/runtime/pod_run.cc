@@ -269,7 +269,8 @@ class PodCreation {
                          .directory = paths_.data(),
                          .hostname = plan_.record.hostname,
                          .share_pid = plan_.record.share_pid,
-                         .network = plan_.record.network};
+                         .network = plan_.record.network,
+                         .is_machine = plan_.record.isolation == "microvm"};
     for (size_t i = 0; PlannedContainer & container : plan_.containers) {
       const pod::PodContainer& planned = plan_.record.containers.at(i++);
       TRY(journal.note(pod::Step::kContainer, planned.name));
@@ -290,13 +291,16 @@ class PodCreation {
 
 Result<PodPlan> make_plan(const Home& home, const manifest::Manifest& manifest,
                           const PodOptions& options) {
+  const std::string& isolation =
+      options.isolation.empty() ? manifest.pod.isolation : options.isolation;
+  const bool is_machine = isolation == "microvm";
   PodPlanInput input{.manifest = manifest,
                      .options = options,
                      .id = make_id(),
                      .created = std::chrono::system_clock::now(),
                      .host_name = make_host_facts().hostname,
                      .host_address = net::host_address(),
-                     .address = net::pasta_address(),
+                     .address = is_machine ? net::kVmAddress : net::pasta_address(),
                      .find_companion = find_companion};
   input.directory = home.pods() + "/" + input.id;
   for (size_t i = 0; i < manifest.pod.containers.size(); ++i)

@@ -30,8 +30,8 @@ using testing::StartsWith;
 // The command as a child of this process, without a container around it.
 Result<container::Started> exec_here(const std::vector<std::string>& command, int stdout_fd,
                                      int stderr_fd) {
-  const pid_t pid = TRY(
-      spawn_in_session(command, {{.fd = stdout_fd, .number = 1}, {.fd = stderr_fd, .number = 2}}));
+  const pid_t pid = TRY(spawn_in_session(
+      command.front(), command, {{.fd = stdout_fd, .number = 1}, {.fd = stderr_fd, .number = 2}}));
   return container::Started {
     .pid = pid, .pidfd = TRY(open_pidfd(pid))
     , .console = {}

@@ -24,6 +24,7 @@ enum class Completes {
   kContainer,
   kImage,
   kVolume,
+  kPod,
   kCommand,  // a command of trivet
 };
 

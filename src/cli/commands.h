@@ -53,6 +53,17 @@ Command make_volume_inspect();
 Command make_volume_rm();
 Command make_volume_prune();
 
+// commands_pod.cc, commands_pod_inside.cc
+Command make_pod_run();
+Command make_pod_ps();
+Command make_pod_inspect();
+Command make_pod_stop();
+Command make_pod_wait();
+Command make_pod_rm();
+Command make_pod_logs();
+Command make_pod_exec();
+Command make_pod_stats();
+
 // commands_vm.cc
 Command make_vm_setup();
 Command make_vm_ls();

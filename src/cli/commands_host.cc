@@ -68,6 +68,8 @@ Result<Names> known_names(Session& session, const std::string& what) {
     }
   } else if (what == "volumes") {
     for (const auto& info : TRY(runtime->volumes())) names.push_back(info.name);
+  } else if (what == "pods") {
+    for (const auto& info : TRY(runtime->list_pods())) names.push_back(info.name);
   }
   return names;
 }
@@ -103,8 +105,8 @@ Command make_completion() {
   Command command;
   command.takes("bash|zsh|fish", 1, 1, Completes::kNothing);
   command.description =
-      "The script makes the shell complete commands, options and the names of containers, images "
-      "and volumes.";
+      "The script makes the shell complete commands, options and the names of containers, pods, "
+      "images and volumes.";
   command.example("source <(trivet completion bash)", "In this bash")
       .example("trivet completion zsh > /usr/share/zsh/vendor-completions/_trivet", "In every zsh")
       .example("trivet completion fish > ~/.config/fish/completions/trivet.fish", "In every fish");
@@ -150,7 +152,7 @@ Command make_markdown() {
 
 Command make_complete() {
   Command command;
-  command.takes("containers|images|volumes", 1, 1, Completes::kNothing);
+  command.takes("containers|images|volumes|pods", 1, 1, Completes::kNothing);
   command.action = [](Session& session, const Names& arguments) -> Result<int> {
     const auto names = known_names(session, arguments.front());
     if (!names) return 1;

@@ -21,24 +21,36 @@ struct PsFlags {
   bool no_trunc = false;
   bool size = false;
   bool latest = false;
+  bool pod = false;
   int64_t last = 0;
   std::string format;
   ContainerFilter filter;
 };
 
-Result<std::vector<ContainerInfo>> matching_containers(Session& session, const PsFlags& flags) {
+Result<PodNames> pod_names(Session& session, const PsFlags& flags) {
+  PodNames names;
+  if (!flags.pod && !flags.filter.names_pods()) return names;
+  Runtime* runtime = TRY(session.runtime());
+  for (const PodInfo& info : TRY(runtime->list_pods())) names[info.id] = info.name;
+  return names;
+}
+
+Result<std::vector<ContainerInfo>> matching_containers(Session& session, const PsFlags& flags,
+                                                       const PodNames& pods) {
   const size_t most = flags.latest ? 1 : static_cast<size_t>(flags.last);
   const bool all = flags.all || flags.filter.wants_stopped() || most > 0;
   Runtime* runtime = TRY(session.runtime());
   auto containers = TRY(runtime->list(all, flags.size));
-  std::erase_if(containers, [&](const ContainerInfo& info) { return !flags.filter.accepts(info); });
+  std::erase_if(containers,
+                [&](const ContainerInfo& info) { return !flags.filter.accepts(info, pods); });
   std::ranges::stable_sort(containers, std::ranges::greater{}, &ContainerInfo::created);
   if (most > 0 && containers.size() > most) containers.resize(most);
   return containers;
 }
 
 Result<int> ps(Session& session, const PsFlags& flags) {
-  const auto containers = TRY(matching_containers(session, flags));
+  const PodNames pods = TRY(pod_names(session, flags));
+  const auto containers = TRY(matching_containers(session, flags, pods));
   const IdLength length = flags.no_trunc ? IdLength::kFull : IdLength::kShort;
   if (flags.quiet) {
     for (const ContainerInfo& info : containers) {
@@ -46,7 +58,8 @@ Result<int> ps(Session& session, const PsFlags& flags) {
     }
     return 0;
   }
-  session.print(TRY(render_listing(list_containers(containers, length, flags.size), flags.format)));
+  const ContainerColumns columns{.length = length, .size = flags.size, .pod = flags.pod};
+  session.print(TRY(render_listing(list_containers(containers, columns, pods), flags.format)));
   return 0;
 }
 
@@ -163,6 +176,7 @@ Command make_ps() {
   command.flag("-a,--all", flags->all, "List those that don't run, too");
   command.flag("-q,--quiet", flags->quiet, "Print ids only");
   command.flag("-s,--size", flags->size, "Show how much each has written");
+  command.flag("-p,--pod", flags->pod, "Show which pod each belongs to");
   command.flag("--no-trunc", flags->no_trunc, "Print whole ids and commands");
   command.flag("-l,--latest", flags->latest, "Show the newest, whatever its state");
   command.parsed(
@@ -176,9 +190,9 @@ Command make_ps() {
       .parsed(
           "-f,--filter", "KEY=VALUE",
           [flags = flags.get()](const std::string& text) { return flags->filter.add(text); },
-          "Show those with id, name, status, label, ancestor or exited")
+          "Show those with id, name, status, label, ancestor, exited or pod")
       .one_of({"id=", "name=", "status=running", "status=paused", "status=exited", "status=created",
-               "label=", "ancestor=", "exited="})
+               "label=", "ancestor=", "exited=", "pod="})
       .repeatable = true;
   add_format_option(command, flags->format);
   command.example("trivet ps -a --filter status=exited", "What has ended")

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "cli/commands.h"
+#include "cli/exec_options.h"
 #include "cli/format.h"
 #include "cli/progress.h"
 #include "cli/run_options.h"
@@ -16,13 +17,6 @@ constexpr int kOwnFailure = 125;  // Docker's code for what is not the container
 void use_docker_codes(Command& command) {
   command.usage_code = kOwnFailure;
   command.failure_code = kOwnFailure;
-}
-
-// Without a terminal to read from, -it would hang or garble a script's input.
-Result<> check_terminal(bool terminal, bool interactive) {
-  if (!terminal || !interactive || Session::stdin_is_terminal()) return {};
-  return std::unexpected(Error(ErrorCode::kInvalidArgument, "the input device is not a TTY")
-                             .hint("leave out -t, or run this in a terminal"));
 }
 
 // What the program's exit code, or the keys that left it running, mean for trivet.
@@ -133,29 +127,10 @@ Result<int> attach(Session& session, const AttachFlags& flags, const std::string
   return end_of_streams(session, name, result->detached, result->exit_code);
 }
 
-struct ExecFlags {
-  ExecOptions exec;
-  std::vector<std::string> env_files;
-};
-
 Result<int> exec(Session& session, const ExecFlags& flags, std::vector<std::string> arguments) {
   const std::string name = arguments.front();
   arguments.erase(arguments.begin());
-  if (arguments.front() == "--" && arguments.size() > 1) arguments.erase(arguments.begin());
-  ExecOptions options = flags.exec;
-  options.env.clear();
-  for (const std::string& file : flags.env_files) {
-    for (std::string& variable : TRY(read_env_file(file))) {
-      options.env.push_back(std::move(variable));
-    }
-  }
-  options.env.insert(options.env.end(), flags.exec.env.begin(), flags.exec.env.end());
-  options.command = std::move(arguments);
-  if (!options.detach) TRY(check_terminal(options.terminal, options.interactive));
-  Runtime* runtime = TRY(session.runtime());
-  auto result = runtime->exec(name, options);
-  if (!result) return std::unexpected(cannot("exec in", name, std::move(result.error())));
-  return result->detached ? 0 : result->exit_code;
+  return exec_in(session, flags, name, name, std::move(arguments));
 }
 
 }  // namespace
@@ -241,21 +216,7 @@ Command make_exec() {
       "Runs COMMAND beside the container's own program, in the same namespaces and limits. The "
       "exit code is COMMAND's; 125, 126 and 127 are as with `trivet run`. Options end at "
       "CONTAINER.";
-  ExecOptions& exec_options = flags->exec;
-  command.flag("-d,--detach", exec_options.detach, "Leave it running in the background");
-  command.flag("-i,--interactive", exec_options.interactive, "Keep stdin connected");
-  command.flag("-t,--tty", exec_options.terminal, "Give the program a terminal");
-  command.list("-e,--env", "NAME[=VALUE]", exec_options.env,
-               "Set a variable, or pass on the caller's");
-  command.list("--env-file", "FILE", flags->env_files, "Read variables from FILE")
-      .completed_by(Completes::kFile);
-  command.value("-w,--workdir", "DIR", exec_options.workdir, "Start in DIR");
-  command.value("-u,--user", "USER[:GROUP]", exec_options.user, "Run as USER, a name or a number");
-  command.flag("--privileged", exec_options.privileged, "Give all capabilities");
-  command.value("--invoke", "FUNCTION", exec_options.invoke,
-                "WebAssembly: call this export, with the arguments as numbers");
-  command.value("--detach-keys", "KEYS", exec_options.detach_keys, "Keys that leave it running")
-      .defaults_to("ctrl-p,ctrl-q");
+  declare_exec_options(command, *flags);
   command.example("trivet exec -it web sh", "A shell in a running container")
       .example("trivet exec -u 0 -e DEBUG=1 web /app/check",
                "One command, as root, with a variable");

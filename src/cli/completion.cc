@@ -21,6 +21,8 @@ const char* completion_source(Completes kind) {
       return "images";
     case Completes::kVolume:
       return "volumes";
+    case Completes::kPod:
+      return "pods";
     default:
       return nullptr;
   }

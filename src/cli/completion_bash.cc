@@ -63,7 +63,7 @@ _trivet_offer() {
     words) shift; COMPREPLY=($(compgen -W "$*" -- "$cur")) ;;
     files) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")) ;;
     directories) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$cur")) ;;
-    containers|images|volumes)
+    containers|images|volumes|pods)
       COMPREPLY=($(compgen -W "$(trivet __complete "$1" 2>/dev/null)" -- "$cur")) ;;
     commands) COMPREPLY=($(compgen -W "$(_trivet_commands '')" -- "$cur")) ;;
   esac

@@ -11,7 +11,7 @@ namespace {
 using Moment = std::chrono::system_clock::time_point;
 
 constexpr const char* kFilterHint =
-    "filters are id=, name=, status=, label=, ancestor= (an image) and exited= (a code)";
+    "filters are id=, name=, status=, label=, ancestor= (an image), exited= (a code) and pod=";
 
 std::string moment_text(const std::optional<Moment>& time) {
   return time ? format_rfc3339(*time) : "";
@@ -47,7 +47,15 @@ bool image_matches(const ContainerInfo& info, const std::string& text) {
          (!info.image_id.empty() && short_id(info.image_id) == short_id(text));
 }
 
-bool term_matches(const ContainerInfo& info, const std::string& key, const std::string& value) {
+bool pod_matches(const ContainerInfo& info, const std::string& value, const PodNames& pods) {
+  if (info.pod.empty()) return false;
+  const auto pod = pods.find(info.pod);
+  return info.pod.starts_with(value) || (pod != pods.end() && pod->second == value);
+}
+
+bool term_matches(const ContainerInfo& info, const std::string& key, const std::string& value,
+                  const PodNames& pods) {
+  if (key == "pod") return pod_matches(info, value, pods);
   if (key == "id") return info.id.starts_with(value);
   if (key == "name") return info.name.find(value) != std::string::npos;
   if (key == "status") {
@@ -117,7 +125,8 @@ Object container_object(const ContainerInfo& info) {
                 {"Error", info.error},
                 {"Pid", info.pid},
                 {"RestartCount", info.restart_count},
-                {"Isolation", info.isolation}};
+                {"Isolation", info.isolation},
+                {"Pod", info.pod}};
   object["Ports"] = Object::array();
   for (const PublishedPort& port : info.ports) object["Ports"].push_back(port_object(port));
   object["Labels"] = labels_object(info.labels);
@@ -174,22 +183,31 @@ Object stats_object(const ContainerStats& stats) {
           {"NetSent", stats.net_tx}};
 }
 
-Listing list_containers(const std::vector<ContainerInfo>& containers, IdLength length,
-                        bool with_size) {
+Listing list_containers(const std::vector<ContainerInfo>& containers,
+                        const ContainerColumns& columns, const PodNames& pods) {
   Listing listing;
   listing.headers = {"CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"};
-  if (with_size) listing.headers.emplace_back("SIZE");
+  if (columns.pod) listing.headers.emplace_back("POD");
+  if (columns.size) listing.headers.emplace_back("SIZE");
+  const bool whole = columns.length == IdLength::kFull;
   for (const ContainerInfo& info : containers) {
     const std::string command = quoted_command(info.command);
-    std::vector<std::string> row{full_or_short(info.id, length),
+    std::vector<std::string> row{full_or_short(info.id, columns.length),
                                  info.image,
-                                 length == IdLength::kFull ? command : ellipsis(command, 24),
+                                 whole ? command : ellipsis(command, 24),
                                  ago(info.created),
                                  status_text(info),
                                  ports_text(info.ports),
                                  info.name};
-    if (with_size) row.push_back(info.rw_size ? format_size(*info.rw_size) : "");
-    listing.add(std::move(row), container_object(info));
+    Object object = container_object(info);
+    const auto pod = pods.find(info.pod);
+    const std::string pod_name = pod == pods.end() ? short_id(info.pod) : pod->second;
+    if (columns.pod) {
+      row.push_back(pod_name);
+      object["PodName"] = pod_name;
+    }
+    if (columns.size) row.push_back(info.rw_size ? format_size(*info.rw_size) : "");
+    listing.add(std::move(row), std::move(object));
   }
   return listing;
 }
@@ -248,7 +266,8 @@ Listing list_stats(const std::vector<ContainerStats>& all) {
 Result<> ContainerFilter::add(const std::string& text) {
   const size_t equals = text.find('=');
   const std::string key = text.substr(0, equals);
-  const std::vector<std::string> known{"id", "name", "status", "label", "ancestor", "exited"};
+  const std::vector<std::string> known{"id",       "name",   "status", "label",
+                                       "ancestor", "exited", "pod"};
   if (equals == std::string::npos || std::ranges::find(known, key) == known.end()) {
     return std::unexpected(
         Error(ErrorCode::kInvalidArgument, fmt::format("unknown filter \"{}\"", text))
@@ -272,12 +291,16 @@ bool ContainerFilter::wants_stopped() const {
   });
 }
 
-bool ContainerFilter::accepts(const ContainerInfo& info) const {
+bool ContainerFilter::names_pods() const {
+  return std::ranges::any_of(terms_, [](const auto& term) { return term.first == "pod"; });
+}
+
+bool ContainerFilter::accepts(const ContainerInfo& info, const PodNames& pods) const {
   return std::ranges::all_of(terms_, [&](const auto& term) {
     // Labels must all be there; of the others one of the same key is enough.
-    if (term.first == "label") return term_matches(info, term.first, term.second);
+    if (term.first == "label") return term_matches(info, term.first, term.second, pods);
     return std::ranges::any_of(terms_, [&](const auto& other) {
-      return other.first == term.first && term_matches(info, other.first, other.second);
+      return other.first == term.first && term_matches(info, other.first, other.second, pods);
     });
   });
 }

@@ -1,7 +1,9 @@
 // Containers, images and volumes as rows for people and objects for programs. Pure.
 #pragma once
 
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -22,11 +24,21 @@ Object container_object(const ContainerInfo& info);
 Object image_object(const ImageInfo& info, const std::string& name);
 Object volume_object(const VolumeInfo& info);
 Object port_object(const PublishedPort& port);
+Object pod_object(const PodInfo& info);
 Object stats_object(const ContainerStats& stats);
 
-Listing list_containers(const std::vector<ContainerInfo>& containers, IdLength length,
-                        bool with_size);
+// The names of pods by id.
+using PodNames = std::map<std::string, std::string>;
+
+struct ContainerColumns {
+  IdLength length = IdLength::kShort;
+  bool size = false;
+  bool pod = false;
+};
+Listing list_containers(const std::vector<ContainerInfo>& containers,
+                        const ContainerColumns& columns, const PodNames& pods);
 Listing list_images(const std::vector<ImageInfo>& images, IdLength length, bool with_digests);
+Listing list_pods(const std::vector<PodInfo>& pods, IdLength length);
 Listing list_volumes(const std::vector<VolumeInfo>& volumes);
 Listing list_stats(const std::vector<ContainerStats>& all);
 
@@ -37,13 +49,24 @@ struct NameParts {
 };
 NameParts split_image_name(const std::string& name);
 
-// --filter KEY=VALUE of ps: id, name, status, label, ancestor, exited. Values of one key are
+// --filter KEY=VALUE of ps: id, name, status, label, ancestor, exited, pod. Values of one key are
 // alternatives, different keys must all hold.
 class ContainerFilter {
  public:
   Result<> add(const std::string& text);
   [[nodiscard]] bool wants_stopped() const;
-  [[nodiscard]] bool accepts(const ContainerInfo& info) const;
+  [[nodiscard]] bool names_pods() const;
+  [[nodiscard]] bool accepts(const ContainerInfo& info, const PodNames& pods = {}) const;
+
+ private:
+  std::vector<std::pair<std::string, std::string>> terms_;
+};
+
+// --filter KEY=VALUE of pod ps: id, name, status, label.
+class PodFilter {
+ public:
+  Result<> add(const std::string& text);
+  [[nodiscard]] bool accepts(const PodInfo& info) const;
 
  private:
   std::vector<std::pair<std::string, std::string>> terms_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <set>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -74,12 +75,11 @@ bool is_moving(Kind kind) {
 // may own the terminal.
 class Renderer {
  public:
-  Renderer(std::string name, std::string verb)
-      : name_(std::move(name)), verb_(std::move(verb)), terminal_(Session::stderr_is_terminal()) {}
-  void on_event(const TransferEvent& event) {
+  explicit Renderer(std::string verb)
+      : verb_(std::move(verb)), terminal_(Session::stderr_is_terminal()) {}
+  void on_event(const std::string& name, const TransferEvent& event) {
     const std::scoped_lock lock(mutex_);
-    if (!started_) write_stderr(fmt::format("{} {}\n", verb_, printable(name_)));
-    started_ = true;
+    if (names_.insert(name).second) note(fmt::format("{} {}", verb_, printable(name)));
     const std::string line = board_.update(event);
     if (!terminal_) {
       if (!line.empty()) write_stderr(line + '\n');
@@ -116,11 +116,10 @@ class Renderer {
   }
 
   std::mutex mutex_;
-  std::string name_;
   std::string verb_;
+  std::set<std::string> names_;  // what has been announced
   ProgressBoard board_;
   bool terminal_;
-  bool started_ = false;
   size_t drawn_ = 0;
   Clock::time_point drawn_at_;
 };
@@ -188,8 +187,15 @@ std::vector<std::string> ProgressBoard::draw(size_t width) const {
 }
 
 TransferProgress lazy_progress(const std::string& name, const std::string& verb) {
-  const auto renderer = std::make_shared<Renderer>(name, verb);
-  return [renderer](const TransferEvent& event) { renderer->on_event(event); };
+  const auto renderer = std::make_shared<Renderer>(verb);
+  return [renderer, name](const TransferEvent& event) { renderer->on_event(name, event); };
+}
+
+std::function<void(const std::string& image, const TransferEvent&)> lazy_progress_of_several() {
+  const auto renderer = std::make_shared<Renderer>("Pulling");
+  return [renderer](const std::string& image, const TransferEvent& event) {
+    renderer->on_event(image, event);
+  };
 }
 
 }  // namespace trivet::cli

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <chrono>
-#include <map>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -36,5 +36,8 @@ class ProgressBoard {
 // A sink for events that prints "Pulling NAME…" before the first one, and nothing when there is
 // none. May be called from several threads. `verb` is "Pulling" or "Pushing".
 TransferProgress lazy_progress(const std::string& name, const std::string& verb = "Pulling");
+
+// The same for images that are pulled side by side, whose bars stand together.
+std::function<void(const std::string& image, const TransferEvent&)> lazy_progress_of_several();
 
 }  // namespace trivet::cli

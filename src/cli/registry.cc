@@ -15,6 +15,7 @@ constexpr const char* kSee = "See what they do";
 constexpr const char* kManage = "Manage containers";
 constexpr const char* kImages = "Images";
 constexpr const char* kVolumes = "Volumes";
+constexpr const char* kPods = "Pods";
 constexpr const char* kVms = "MicroVMs";
 constexpr const char* kHost = "This host";
 constexpr const char* kHidden = "";
@@ -65,6 +66,17 @@ constexpr std::array kEntries{
     Entry{"volume rm", kVolumes, "Remove volumes", make_volume_rm},
     Entry{"volume prune", kVolumes, "Remove volumes that no container uses", make_volume_prune},
 
+    Entry{"pod run", kPods, "Run a pod from a Kubernetes manifest, whole or not at all",
+          make_pod_run},
+    Entry{"pod ps", kPods, "List pods", make_pod_ps},
+    Entry{"pod inspect", kPods, "Show everything known about pods", make_pod_inspect},
+    Entry{"pod logs", kPods, "Show what a pod's containers printed", make_pod_logs},
+    Entry{"pod exec", kPods, "Run a further program in a container of a pod", make_pod_exec},
+    Entry{"pod stats", kPods, "Show what a pod's containers use, live", make_pod_stats},
+    Entry{"pod stop", kPods, "Ask pods to end, then make them", make_pod_stop},
+    Entry{"pod wait", kPods, "Wait until pods end and print their exit codes", make_pod_wait},
+    Entry{"pod rm", kPods, "Remove pods", make_pod_rm},
+
     Entry{"vm setup", kVms, "Install the kernel that microVMs are started with", make_vm_setup},
     Entry{"vm ls", kVms, "List the kernels for microVMs", make_vm_ls},
     Entry{"vm info", kVms, "Show what microVMs are made of on this host", make_vm_info},
@@ -98,6 +110,15 @@ constexpr std::array kTranslations{
     Translation{"image pull", "use `trivet pull`"},
     Translation{"image push", "use `trivet push`"},
     Translation{"volume list", "use `trivet volume ls`"},
+    Translation{"pod ls", "use `trivet pod ps`"},
+    Translation{"pod list", "use `trivet pod ps`"},
+    Translation{"pod create", "a pod starts as a whole: `trivet pod run FILE`"},
+    Translation{"pod start", "a pod starts as a whole: `trivet pod run FILE`"},
+    Translation{"pod apply", "use `trivet pod run FILE`"},
+    Translation{"pod delete", "use `trivet pod rm`"},
+    Translation{"pod kill", "use `trivet pod stop --time 0`"},
+    Translation{"kube", "use `trivet pod run FILE`"},
+    Translation{"play", "use `trivet pod run FILE`"},
     Translation{"vm list", "use `trivet vm ls`"},
     Translation{"vm install", "use `trivet vm setup`"},
     Translation{"system", "use `trivet info` and `trivet prune`"},
@@ -125,10 +146,11 @@ const Entry* find_entry(std::string_view path) {
 }
 
 bool is_group(std::string_view word) {
-  return word == "image" || word == "volume" || word == "vm";
+  return word == "image" || word == "volume" || word == "pod" || word == "vm";
 }
 
 std::string group_summary(std::string_view word) {
+  if (word == "pod") return "Run several containers as one, from a Kubernetes manifest";
   if (word == "vm") return "Work with what microVMs are made of";
   return word == "image" ? "Work with images" : "Work with volumes";
 }

@@ -321,8 +321,12 @@ class Trivet:
     def monitor_pids(self) -> list[int]:
         return [pid for pid, line in processes_of(self.base).items() if "trivet-monitor" in line]
 
+    def remove_pods(self, **options) -> None:
+        if (self.data / "pods").is_dir() and any((self.data / "pods").iterdir()):
+            self.run("pod", "rm", "--force", "--all", **options)
+
     def close(self) -> None:
-        """Ends what the test left: programs, terminals, containers."""
+        """Ends what the test left: programs, terminals, pods, containers."""
         for terminal in self.terminals:
             terminal.close()
         for process in self.background:
@@ -332,6 +336,7 @@ class Trivet:
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream:
                     stream.close()
+        self.remove_pods(check=False)
         if (self.data / "containers").is_dir() and any((self.data / "containers").iterdir()):
             names = [row.name for row in (self.data / "containers").iterdir()]
             self.run("rm", "-f", "-v", *names, check=False, timeout=60)

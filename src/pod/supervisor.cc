@@ -5,6 +5,7 @@
 #include <array>
 #include <csignal>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -131,11 +132,24 @@ Error Supervisor::give_up(Error cause) {
     }
   }
   unmount_all();
+  abandon_children();
   pasta_.reset();
   if (auto removed = remove_pod(paths_, journal_); !removed) {
     cause = std::move(cause).note(removed.error());
   }
   return cause;
+}
+
+// What follows waits for the containers' ends, not for the loop. The init of a pid namespace does
+// not end before its last process has been reaped, and commands of probes are ours to reap: from
+// here on the kernel does it.
+void Supervisor::abandon_children() {
+  for (Member& member : members_) {
+    stop_watching(member);
+    member.hook.reset();
+  }
+  (void)::signal(SIGCHLD, SIG_IGN);
+  while (waitpid(-1, nullptr, WNOHANG) > 0) continue;
 }
 
 void Supervisor::report(const Result<>& started) {

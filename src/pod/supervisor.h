@@ -76,6 +76,7 @@ class Supervisor {
   [[nodiscard]] bool owns(pid_t pid) const;
   void report(const Result<>& started);
   Error give_up(Error cause);
+  void abandon_children();
   Result<> serve();
   void finish();
   void save_status();

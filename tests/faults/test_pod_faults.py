@@ -163,6 +163,7 @@ def spoil_init(pod):
 
 def spoil_sidecar(pod):
     pod.container("side").update(command=["sh", "-c", "exit 4"])
+    pod.container("side")["startupProbe"] = {"exec": {"command": ["true"]}, "initialDelaySeconds": 5}
     return 'container "side" ended with exit code 4'
 
 
@@ -235,7 +236,7 @@ def test_an_infra_container_that_is_killed_while_it_starts(pod):
     process = pod.start()
     infra = pod.is_starting()["infra"]["pid"]
     harness.kill_hard(infra)
-    _, said = process.communicate(timeout=30)
+    said = process.communicate(timeout=30)[1].decode()
     assert process.returncode != 0 and "infra container has ended" in said
     pod.is_gone()
 
@@ -262,7 +263,7 @@ def test_a_supervisor_that_is_killed_while_it_starts(pod):
     never_ready(pod)
     process = pod.start()
     harness.kill_hard(pod.is_starting()["supervisor"]["pid"])
-    _, said = process.communicate(timeout=30)
+    said = process.communicate(timeout=30)[1].decode()
     assert process.returncode != 0 and "five" in said
     pod.is_gone()
 

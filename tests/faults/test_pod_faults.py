@@ -292,14 +292,14 @@ def struck_programs(directory: pathlib.Path, program: str, fault: str, entry: in
     directory.mkdir()
     for path in harness.BIN_DIR.iterdir():
         (directory / path.name).symlink_to(path.resolve())
-    (directory / program).unlink()
-    real = directory / "real"
-    real.mkdir(exist_ok=True)
-    for path in harness.BIN_DIR.iterdir():
-        (real / path.name).symlink_to((directory / path.name) if path.name != program else path.resolve())
-    script = (f'#!/bin/sh\nexec strace -qq -o /dev/null -e trace=writev '
-              f'-e inject=writev:{FAULTS[fault]}:when={entry} "{real / program}" "$@"\n')
-    (directory / program).write_text(script)
+    # A copy: the others are looked for beside where it really is.
+    for name in {CALLER, program}:
+        (directory / name).unlink()
+        shutil.copy2(harness.BIN_DIR / name, directory / name)
+    real = (directory / program).rename(directory / f"{program}.real")
+    (directory / program).write_text(
+        f'#!/bin/sh\nexec strace -qq -o {directory}/log -e trace=writev '
+        f'-e inject=writev:{FAULTS[fault]}:when={entry} "{real}" "$@"\n')
     (directory / program).chmod(0o755)
     return directory
 
@@ -326,6 +326,7 @@ def test_every_entry_of_the_journal(pod, tmp_path, program, fault):
         subprocess.run([programs / "trivet", "pod", "run", pod.write()], env=pod.trivet.env, timeout=60,
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                        check=False)
+        assert "INJECTED" in (programs / "log").read_text() or fault == "kill"
         # Whole, or gone; a supervisor that was killed after the last step has left it to us to see.
         rows = pod.trivet.run("pod", "ps", "--format", "json").json()
         if rows:

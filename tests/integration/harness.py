@@ -526,6 +526,7 @@ class HostState:
                   pathlib.Path("/proc/self/mountinfo").read_text().splitlines()}
         files = set()
         for folder in (trivet.data / "containers", trivet.data / "names", trivet.data / "volumes",
+                       trivet.data / "pods", trivet.data / "pod-names",
                        trivet.state / "containers", trivet.state / "oci"):
             if folder.is_dir():
                 files.update(str(entry) for entry in folder.iterdir())

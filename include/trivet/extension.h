@@ -100,8 +100,8 @@ struct trivet_extension {
   const char* (*name)(void* self);
   /* Before the pod's network and containers exist: the place for sockets that listen, on addresses
    * of the pod (127.0.0.1 and 0.0.0.0 can be bound then; nothing can be reached yet), for threads,
-   * and for request_port(). The pod waits for it, up to ten seconds. Returns 0, or something else
-   * with the reason in `error`: the pod is not started then. */
+   * and for request_port(). The pod waits for it as long as for a container's start (60 seconds).
+   * Returns 0, or something else with the reason in `error`: the pod is not started then. */
   int (*on_start)(void* self, const struct trivet_extension_context* context, char* error,
                   size_t error_size);
   /* Events come in their order. Up to 1024 wait for an extension that takes its time. */

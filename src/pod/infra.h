@@ -43,7 +43,8 @@ inline constexpr const char* kInfraServe = "serve";
 inline constexpr const char* kDiscoveryExtension = "dns";
 inline constexpr const char* kDiscoveryAddress = "127.0.0.11";
 [[nodiscard]] bool has_discovery(const std::vector<Extension>& extensions);
-// A resolv.conf with kDiscoveryAddress in place of its servers.
+// A resolv.conf with kDiscoveryAddress in place of its servers, and with "options ndots:0" if it
+// says nothing about that.
 [[nodiscard]] std::string point_to_discovery(std::string_view resolv_conf);
 
 struct InfraInputs {

@@ -86,11 +86,15 @@ bool has_discovery(const std::vector<Extension>& extensions) {
 
 std::string point_to_discovery(std::string_view resolv_conf) {
   std::string text = fmt::format("nameserver {}\n", kDiscoveryAddress);
+  bool has_ndots = false;
   for (const std::string& line : split(resolv_conf, '\n')) {
     const std::string_view trimmed = trim(line);
-    if (!trimmed.empty() && !trimmed.starts_with("nameserver")) text += fmt::format("{}\n", line);
+    if (trimmed.empty() || trimmed.starts_with("nameserver")) continue;
+    has_ndots = has_ndots || (trimmed.starts_with("options") && trimmed.contains("ndots:"));
+    text += fmt::format("{}\n", line);
   }
-  return text;
+  // Otherwise a container's name is looked for in the search domains first, by other servers.
+  return has_ndots ? text : text + "options ndots:0\n";
 }
 
 std::vector<std::string> extension_command(const Extension& extension) {

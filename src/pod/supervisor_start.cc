@@ -170,6 +170,8 @@ Result<> Supervisor::finish_network() {
 
 Result<uint16_t> Supervisor::request_port(const std::string& protocol, uint16_t host,
                                           uint16_t guest) {
+  // There the pod's ports are the host's.
+  if (record_.network == net::Mode::kHost && (host == 0 || host == guest)) return guest;
   if (record_.network != net::Mode::kPasta) {
     return trivet::fail(ErrorCode::kUnsupported,
                         "the pod has no ports of its own: its network is {}",

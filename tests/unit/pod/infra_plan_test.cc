@@ -97,6 +97,8 @@ TEST(InfraPlan, DiscoveryTakesTheServersPlace) {
   EXPECT_EQ(point_to_discovery("# made by x\nnameserver 10.0.0.1\nsearch a.example\n\n"
                                "nameserver ::1\noptions ndots:2\n"),
             "nameserver 127.0.0.11\n# made by x\nsearch a.example\noptions ndots:2\n");
+  EXPECT_EQ(point_to_discovery("nameserver 10.0.0.1\n"),
+            "nameserver 127.0.0.11\noptions ndots:0\n");
   EXPECT_TRUE(has_discovery(
       {{.name = "x", .path = "", .settings = ""}, {.name = "dns", .path = "", .settings = ""}}));
   EXPECT_FALSE(has_discovery({}));

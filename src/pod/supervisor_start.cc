@@ -132,7 +132,8 @@ Result<> Supervisor::create_infra(UniqueFd channel, const oci::Spec& spec) {
       .stdio = {.stdin_fd = null.get(), .stdout_fd = null.get(), .stderr_fd = null.get()},
       .program = &program,
       .seccomp_cache = paths_.directories.data + "/seccomp",
-      .start_by = container::CreateOptions::StartBy::kCreator};
+      .start_by = container::CreateOptions::StartBy::kCreator,
+      .signals_at_start = container::CreateOptions::SignalsAtStart::kBlocked};
   infra_ = TRY(container::Container::create(spec, create));
   status_.infra = infra_->init();
   TRY(loop_.watch(infra_->init_pidfd(), EPOLLIN, [this](uint32_t) { infra_ended(); }));

@@ -1,5 +1,6 @@
 #include "pod/journal.h"
 
+#include <algorithm>
 #include <array>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -64,12 +65,32 @@ Result<JournalHead> parse_head(std::string_view line) {
   return head;
 }
 
+// Nothing for a line that a crash of the host has torn.
+std::optional<Step> parse_step(std::string_view line) {
+  const auto json = parse_json(line, "the pod's journal");
+  std::string name;
+  if (!json || !JsonView(*json, "journal").read("step", name)) return std::nullopt;
+  const auto found = std::ranges::find(kSteps, name);
+  if (found == kSteps.end()) return std::nullopt;
+  return static_cast<Step>(found - kSteps.begin());
+}
+
 // Locks a journal that nobody else has seen, or that nobody holds. False: somebody does.
 Result<bool> try_lock(int fd) {
   struct flock lock = whole_file();
   if (fcntl(fd, F_OFD_SETLK, &lock) == 0) return true;
   if (errno == EAGAIN || errno == EACCES) return false;
   return fail_errno("lock a pod's journal");
+}
+
+// A crash of the host may have torn it.
+Result<> end_last_line(int fd, const PodPaths& paths) {
+  const off_t size = lseek(fd, 0, SEEK_END);
+  char last = '\n';
+  if (size > 0 && pread(fd, &last, 1, size - 1) != 1) {
+    return fail_errno("read \"{}\"", paths.journal());
+  }
+  return last == '\n' ? Result<>() : write_all(fd, "\n", paths.journal());
 }
 
 // While it is held no pod is between its directory and its locked journal.
@@ -111,6 +132,7 @@ Result<std::optional<Journal>> Journal::take(const PodPaths& paths) {
     fd = TRY(open_file(paths.journal(), O_RDWR | O_CREAT | O_APPEND, 0600));
   }
   if (!TRY(try_lock(fd->get()))) return std::nullopt;
+  TRY(end_last_line(fd->get(), paths));
   return Journal(std::move(*fd));
 }
 
@@ -135,18 +157,13 @@ Result<JournalContent> read_journal(const PodPaths& paths) {
   size_t begin = 0;
   for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
     const std::string_view line(text.data() + begin, end - begin);
+    if (begin == 0) {
+      if (auto head = parse_head(line)) content.head = std::move(*head);
+    } else if (const auto step = parse_step(line)) {
+      content.last = *step;
+      if (*step == Step::kRunning) content.committed = true;
+    }
     begin = end + 1;
-    if (!content.head) {
-      content.head = TRY(parse_head(line));
-      continue;
-    }
-    const Json json = TRY(parse_json(line, "the pod's journal"));
-    std::string name;
-    TRY(JsonView(json, "journal").read("step", name));
-    for (size_t i = 0; i < kSteps.size(); ++i) {
-      if (name == kSteps.at(i)) content.last = static_cast<Step>(i);
-    }
-    if (content.last == Step::kRunning) content.committed = true;
   }
   return content;
 }

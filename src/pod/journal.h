@@ -63,11 +63,11 @@ class Journal {
 };
 
 struct JournalContent {
-  std::optional<JournalHead> head;  // nothing: it ended before it was written
+  std::optional<JournalHead> head;  // nothing: whoever made it ended before it was written
   Step last = Step::kFiles;
   bool committed = false;  // kRunning was reached
 };
-// A torn last line is left out.
+// Lines that are torn are left out.
 Result<JournalContent> read_journal(const PodPaths& paths);
 
 // Whether the library or a supervisor works on the pod.

@@ -28,6 +28,24 @@ Result<> remove_container(const PodPaths& paths, const JournalContainer& contain
   return monitor::remove_container(paths.directories, *record);
 }
 
+// What the journal's first line says; without it, what the pod and its containers say themselves.
+Result<JournalHead> find_head(const PodPaths& paths, const JournalContent& content) {
+  if (content.head) return *content.head;
+  JournalHead head{.id = paths.id};
+  if (const auto record = read_pod_record(paths)) {
+    head.name = record->name;
+    head.cgroup_parent = record->cgroup_parent;
+  }
+  const auto ids = list_dir(AT_FDCWD, paths.directories.data + "/containers");
+  if (!ids) return head;
+  for (const std::string& id : *ids) {
+    const auto record = monitor::read_record(paths.directories, id);
+    if (record && record->pod == paths.id)
+      head.containers.push_back({.id = id, .name = record->name});
+  }
+  return head;
+}
+
 // One that is not in the status yet: the supervisor was killed right after it was started.
 Result<> stop_unknown_pasta(const PodPaths& paths) {
   const std::string name = pasta_name(paths);
@@ -75,13 +93,16 @@ Result<> settle_container(const PodPaths& paths, const JournalContainer& contain
 }
 
 Result<> recover_pod(const PodPaths& paths) {
-  if (is_held(paths)) return {};
+  const auto has_ended = [&] {
+    const auto content = read_journal(paths);
+    return content && content->committed && content->last == Step::kEnded;
+  };
+  if (is_held(paths) || has_ended()) return {};
   const auto journal = TRY(Journal::take(paths));
-  if (!journal) return {};
+  if (!journal || has_ended()) return {};
   const JournalContent content = TRY(read_journal(paths));
-  if (!content.committed || content.last == Step::kRemoving) return remove_pod(paths, *journal);
-  if (content.last == Step::kEnded) return {};
-  return end_lost_pod(paths, *journal);
+  const bool whole = content.committed && content.last != Step::kRemoving;
+  return whole ? end_lost_pod(paths, *journal) : remove_pod(paths, *journal);
 }
 
 }  // namespace
@@ -93,7 +114,7 @@ std::string pasta_name(const PodPaths& paths) {
 Result<> remove_pod(const PodPaths& paths, const Journal& journal) {
   const JournalContent content = TRY(read_journal(paths));
   TRY(journal.note(Step::kRemoving));
-  const JournalHead head = content.head.value_or(JournalHead{});
+  const JournalHead head = TRY(find_head(paths, content));
   Failures failures;
   for (const JournalContainer& container : head.containers) {
     failures.add(remove_container(paths, container));
@@ -109,7 +130,7 @@ Result<> remove_pod(const PodPaths& paths, const Journal& journal) {
 
 Result<> end_lost_pod(const PodPaths& paths, const Journal& journal) {
   const JournalContent content = TRY(read_journal(paths));
-  const JournalHead head = content.head.value_or(JournalHead{});
+  const JournalHead head = TRY(find_head(paths, content));
   Failures failures;
   for (const JournalContainer& container : head.containers) {
     failures.add(settle_container(paths, container));

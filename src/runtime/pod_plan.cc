@@ -156,16 +156,21 @@ Result<pod::Extension> find_extension(const PodPlanInput& input,
           .hint("trivet has dns and metrics; NAME=PATH names a program or library of your own"));
 }
 
-// Those of the options replace the manifest's of the same name.
+// Those of the options replace the manifest's of the same name. Their settings are in its
+// annotations too.
 Result<std::vector<pod::Extension>> plan_extensions(const PodPlanInput& input) {
   std::vector<manifest::Extension> wanted = input.manifest.pod.extensions;
+  const auto& annotations = input.manifest.pod.annotations;
   for (const std::string& text : input.options.extensions) {
     const size_t equals = std::min(text.find('='), text.size());
     const std::string name = text.substr(0, equals);
     const std::string path = equals < text.size() ? text.substr(equals + 1) : "";
     const auto known = std::ranges::find(wanted, name, &manifest::Extension::name);
     if (known == wanted.end()) {
-      wanted.push_back({.name = name, .path = path, .settings = {}});
+      const auto settings = annotations.find("dev.trivet.extension/" + name);
+      wanted.push_back({.name = name,
+                        .path = path,
+                        .settings = settings == annotations.end() ? "" : settings->second});
     } else {
       known->path = path;
     }

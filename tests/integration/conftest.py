@@ -18,6 +18,7 @@ import pytest
 import harness
 import oci_harness
 import payloads
+import pod_harness
 import vm_harness
 import wasm_harness
 
@@ -168,6 +169,12 @@ def trivet(scratch, store_with_busybox):
     yield trivet
     trivet.close()
     shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture
+def pods(trivet, tmp_path):
+    """Writes manifests of pods, runs them, looks at them."""
+    return pod_harness.Pods(trivet, tmp_path)
 
 
 @pytest.fixture

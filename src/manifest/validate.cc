@@ -209,6 +209,9 @@ class Validation {
   }
 
   void check_pod() {
+    if (pod_.host_pid && pod_.isolation == "microvm") {
+      problems_.wrong(pod_.place, "a microVM can't see the host's processes");
+    }
     if (!pod_.host_network) return;
     for (const auto& [name, value] : pod_.security.sysctls) {
       if (!name.starts_with("net.")) continue;

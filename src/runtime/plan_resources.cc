@@ -168,11 +168,12 @@ void add_namespace(oci::NamespaceType type, const Sharing& sharing, Plan& plan) 
 }
 
 // Those that are the infra container's get their paths when the container is started.
-void plan_pod_namespaces(const PodShell& pod, Plan& plan) {
+void plan_pod_namespaces(const PodShell& pod, const std::string& pid_mode, Plan& plan) {
   using enum oci::NamespaceType;
-  for (const oci::NamespaceType type : {kPid, kIpc, kUts, kMount, kCgroup}) {
+  for (const oci::NamespaceType type : {kIpc, kUts, kMount, kCgroup}) {
     add_namespace(type, {}, plan);
   }
+  if (pid_mode != "host") add_namespace(kPid, {}, plan);
   if (pod.network != net::Mode::kHost) add_namespace(kNetwork, {}, plan);
 }
 
@@ -222,7 +223,7 @@ Result<> plan_namespaces(const PlanInput& input, const net::Network& network, Pl
   const RunOptions& options = input.options;
   using enum oci::NamespaceType;
   if (input.pod != nullptr) {
-    plan_pod_namespaces(*input.pod, plan);
+    plan_pod_namespaces(*input.pod, options.pid_mode, plan);
     return {};
   }
   add_namespace(kPid, TRY(parse_pid_sharing(options.pid_mode, input.joined.pid)), plan);

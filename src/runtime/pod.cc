@@ -278,8 +278,13 @@ Result<int> wait_pod(const Home& home, const std::string& id,
     return fail(ErrorCode::kTimeout, "pod {} has not ended yet", id.substr(0, 12));
   }
   if (code) return **code;
-  if (code.error().code() != ErrorCode::kNotFound) return std::unexpected(code.error());
-  return exit_code_of(TRY(describe_pod(home, id)));
+  // Its monitor has gone: before, or just when it was asked.
+  const auto info = describe_pod(home, id);
+  const bool ended =
+      info && (info->phase == PodPhase::kSucceeded || info->phase == PodPhase::kFailed);
+  if (!ended && code.error().code() != ErrorCode::kNotFound) return std::unexpected(code.error());
+  if (!info) return std::unexpected(info.error());
+  return exit_code_of(*info);
 }
 
 }  // namespace trivet::runtime

@@ -101,8 +101,9 @@ Result<std::string> choose_pod_isolation(const PodPlanInput& input) {
   const std::string& asked = input.options.isolation;
   std::string isolation = asked.empty() ? pod.isolation : asked;
   if (isolation == "auto") isolation.clear();
-  if (isolation == "microvm" && pod.host_network) {
-    return fail(ErrorCode::kInvalidArgument, "a microVM can't have the host's network");
+  if (isolation == "microvm" && (pod.host_network || pod.host_pid)) {
+    return fail(ErrorCode::kInvalidArgument, "a microVM can't have the host's {}",
+                pod.host_network ? "network" : "processes");
   }
   return isolation;
 }

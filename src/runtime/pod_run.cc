@@ -119,13 +119,25 @@ Result<> own_by_group(const UniqueFd& directory, const PodVolume& volume) {
   return {};
 }
 
+// What a mount wants of a volume may be used by the same people as the whole.
+Result<> make_part(const UniqueFd& root, const std::string& path, const PodVolume& volume) {
+  for (size_t slash = path.find('/');; slash = path.find('/', slash + 1)) {
+    const std::string part = path.substr(0, slash);
+    if (mkdirat(root.get(), part.c_str(), 0700) == 0) {
+      const UniqueFd made = TRY(open_at(root.get(), part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+      TRY(own_by_group(made, volume));
+    } else if (errno != EEXIST) {
+      return fail_errno("mkdir \"{}\"", part);
+    }
+    if (slash == std::string::npos) return {};
+  }
+}
+
 Result<> make_volume(const std::string& path, const PodVolume& volume) {
   constexpr mode_t kDirectoryMode = 0755;
   TRY(make_dirs(path, 0700));
   const UniqueFd directory = TRY(open_file(path, O_RDONLY | O_DIRECTORY));
-  for (const std::string& name : volume.directories) {
-    TRY(make_parents(directory, name + "/", volume.mode));
-  }
+  for (const std::string& name : volume.directories) TRY(make_part(directory, name, volume));
   for (const PodVolume::File& file : volume.files) {
     TRY(make_parents(directory, file.path, kDirectoryMode));
     TRY(make_file(directory, file.path, file.content, file.mode));

@@ -28,6 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 import harness  # noqa: E402  (found by the line above)
+import pod  # noqa: E402
 import vm  # noqa: E402
 import wasm  # noqa: E402
 
@@ -319,6 +320,11 @@ def microvm(make_pair: Callable) -> Callable:
     return lambda workspace: make_pair(workspace, Sample)
 
 
+def pods_against_podman(which: int) -> Callable:
+    return lambda workspace: pod.against_podman(workspace, image_layout(workspace),
+                                                Podman(workspace, "crun"), which)
+
+
 RUN = "run a static true: five namespaces, the usual mounts, no seccomp"
 ROWS = [
     Row("oci-run/crun", "trivet-oci", "crun", RUN, against("crun", "run")),
@@ -353,6 +359,12 @@ ROWS = [
     Row("run-network/podman", "trivet", "podman with crun",
         "trivet with its default network (pasta), podman still with --network none",
         against_podman("crun")),
+    Row("pod-run/podman", "trivet", "podman kube play",
+        "a pod of ten containers until all run, local image; podman's without a network",
+        pods_against_podman(0)),
+    Row("pod-run/one", "trivet", "trivet run -d", "the same; one container with the same network",
+        lambda workspace: pod.against_one(workspace, image_layout(workspace))),
+    Row("pod-rm/podman", "trivet", "podman pod rm", "kill and remove that pod", pods_against_podman(1)),
     Row("wasm-oci-run/wasmtime", "trivet-oci", "wasmtime",
         "a module that says hello, compiled before, in a container; wasmtime without one",
         oci_wasm(wasm.hello), boxed=False),

@@ -36,7 +36,7 @@ def run_pod(trivet, nothing_left):
 
     def run(manifest: str, *extensions: object, check: bool = True) -> harness.Result:
         options = [word for extension in extensions for word in ("--extension", extension)]
-        return trivet.run("pod", "run", *options, "-", stdin=manifest, check=check)
+        return trivet.run("pod", "run", "--experimental", *options, "-", stdin=manifest, check=check)
 
     return run
 
@@ -136,6 +136,29 @@ def test_metrics_of_a_pod_in_the_hosts_network(run_pod):
     port = harness.free_port()
     run_pod(pod(container("app"), hostNetwork=True, settings={"metrics": str(port)}), "metrics")
     assert "trivet_pod_info" in scrape(port)
+
+
+# ---------------------------------------------------------------- in a microVM
+
+
+@pytest.mark.microvm
+def test_the_same_run_in_a_microvm(trivet, run_pod):
+    port = harness.free_port()
+    published = {"ports": [{"containerPort": 9402, "hostPort": port}]}
+    run_pod(pod(container("app", **published),
+                container("db", "while :; do echo I am db | nc -l -p 7000; done"),
+                runtimeClassName="trivet-microvm", settings={"metrics": ":9402"}), "dns", "metrics")
+    assert trivet.out("pod", "exec", "-c", "app", "p", "nc", "db", "7000") == "I am db"
+    text = scrape(port)
+    assert value_of(text, "trivet_container_running", container="app") == 1
+    assert value_of(text, "trivet_container_healthy", container="db") == 1
+
+
+@pytest.mark.microvm
+def test_a_machine_can_be_given_no_more_ports(run_pod):
+    failed = run_pod(pod(container("app"), runtimeClassName="trivet-microvm"), "metrics", check=False)
+    assert failed.returncode != 0
+    assert 'extension "metrics"' in failed.stderr and "microVM" in failed.stderr, failed.stderr
 
 
 # ---------------------------------------------------------------- those of others

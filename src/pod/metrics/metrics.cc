@@ -31,7 +31,8 @@ class Metrics final : public extension::Extension {
     if (auto started = endpoint_.start(ports->pod); !started) {
       return std::unexpected(std::move(started).error());
     }
-    if (auto given = context.request_port("tcp", ports->host, ports->pod); !given) {
+    if (!ports->host) return {};
+    if (auto given = context.request_port("tcp", *ports->host, ports->pod); !given) {
       return std::unexpected(std::move(given).error());
     }
     return {};

@@ -82,7 +82,9 @@ TEST(MetricsSettings, ArePorts) {
   EXPECT_EQ(parse_settings("9000").value().host, 9000);
   EXPECT_EQ(parse_settings("0:9000").value().host, 0);
   EXPECT_EQ(parse_settings("0:9000").value().pod, 9000);
-  for (const char* text : {"0", "x", "65536", "9000:", "9000:0", ":9000", "1:2:3", "-1", " 1"}) {
+  EXPECT_EQ(parse_settings(":9000").value().host, std::nullopt);
+  EXPECT_EQ(parse_settings(":9000").value().pod, 9000);
+  for (const char* text : {"0", "x", "65536", "9000:", "9000:0", ":", ":0", "1:2:3", "-1", " 1"}) {
     EXPECT_FALSE(parse_settings(text)) << text;
   }
 }

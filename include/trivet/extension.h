@@ -29,6 +29,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* NOLINTBEGIN(readability-identifier-naming): names as C has them */
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -116,6 +118,7 @@ const struct trivet_extension* trivet_extension_v1(void);
 
 #ifdef __cplusplus
 } /* extern "C" */
+/* NOLINTEND(readability-identifier-naming) */
 
 /* ---------------------------------------------------------------- the C++ interface */
 
@@ -261,14 +264,18 @@ struct Adapter {
   static void destroy(void* self) noexcept { delete static_cast<Adapter*>(self); }
 
   static const trivet_extension* make() noexcept {
-    static const trivet_extension made{.size = sizeof(trivet_extension),
-                                       .reserved = 0,
-                                       .self = new Adapter,
-                                       .name = get_name,
-                                       .on_start = on_start,
-                                       .on_event = on_event,
-                                       .destroy = destroy};
-    return &made;
+    try {
+      static const trivet_extension kMade{.size = sizeof(trivet_extension),
+                                          .reserved = 0,
+                                          .self = new Adapter,
+                                          .name = get_name,
+                                          .on_start = on_start,
+                                          .on_event = on_event,
+                                          .destroy = destroy};
+      return &kMade;
+    } catch (...) {
+      return nullptr;
+    }
   }
 };
 

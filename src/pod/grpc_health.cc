@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstring>
 #include <nghttp2/nghttp2.h>
 
 #include "base/printable.h"
@@ -139,7 +138,7 @@ ssize_t GrpcHealthCheck::Impl::read_request(nghttp2_session* /*session*/, int32_
                                             nghttp2_data_source* /*source*/, void* user_data) {
   Impl& self = of(user_data);
   const size_t count = std::min(size, self.request.size() - self.request_sent);
-  std::memcpy(buffer, self.request.data() + self.request_sent, count);
+  std::copy_n(self.request.data() + self.request_sent, count, buffer);
   self.request_sent += count;
   if (self.request_sent == self.request.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
   return static_cast<ssize_t>(count);

@@ -49,7 +49,7 @@ struct InfraChannel::Impl {
   Result<> take_lines();
   void take(const InfraReport& report);
   void answer(const std::string& to, const ExtensionRequest& request);
-  ExtensionOrder make_answer(const ExtensionRequest& request);
+  [[nodiscard]] ExtensionOrder make_answer(const ExtensionRequest& request) const;
   void lose(const std::string& extension, const std::string& message);
   void serve(uint32_t events);
   void update_interest();
@@ -153,7 +153,7 @@ void InfraChannel::Impl::answer(const std::string& to, const ExtensionRequest& r
   queue({.to = to, .launch = {}, .order = print_order(order)});
 }
 
-ExtensionOrder InfraChannel::Impl::make_answer(const ExtensionRequest& request) {
+ExtensionOrder InfraChannel::Impl::make_answer(const ExtensionRequest& request) const {
   using Type = ExtensionOrder::Type;
   if (request.type == ExtensionRequest::Type::kNumbers) {
     return {.type = Type::kNumbers, .numbers = handlers.numbers()};

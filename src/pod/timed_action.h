@@ -45,6 +45,8 @@ class TimedAction : public RunningAction {
 class SocketAction : public TimedAction {
  public:
   using Outcome = std::optional<Result<>>;
+  SocketAction(const SocketAction&) = delete;
+  SocketAction& operator=(const SocketAction&) = delete;
   ~SocketAction() override;
 
   Result<> open(int network_namespace);

@@ -12,7 +12,8 @@
 namespace trivet::pod {
 
 Result<std::unique_ptr<Infra>> Infra::create(UniqueFd socket) {
-  std::unique_ptr<Infra> infra(new Infra(TRY(EventLoop::create()), std::move(socket)));
+  EventLoop loop = TRY(EventLoop::create());
+  std::unique_ptr<Infra> infra(new Infra(std::move(loop), std::move(socket)));
   TRY(infra->watch());
   return infra;
 }

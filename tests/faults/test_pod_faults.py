@@ -287,8 +287,9 @@ CALLER, SUPERVISOR = "trivet", "trivet-pod-monitor"
 FAULTS = {"kill": "signal=KILL", "error": "error=EIO"}
 
 
-def struck_programs(directory: pathlib.Path, program: str, fault: str, entry: int) -> pathlib.Path:
-    """The programs of trivet, of which one is struck at an entry of the journal."""
+def struck_programs(directory: pathlib.Path, program: str, fault: str, entry: int,
+                    call: str = "writev") -> pathlib.Path:
+    """The programs of trivet, of which one is struck at an entry of the journal, or at another call."""
     directory.mkdir()
     for path in harness.BIN_DIR.iterdir():
         (directory / path.name).symlink_to(path.resolve())
@@ -298,8 +299,8 @@ def struck_programs(directory: pathlib.Path, program: str, fault: str, entry: in
         shutil.copy2(harness.BIN_DIR / name, directory / name)
     real = (directory / program).rename(directory / f"{program}.real")
     (directory / program).write_text(
-        f'#!/bin/sh\nexec strace -qq -o {directory}/log -e trace=writev '
-        f'-e inject=writev:{FAULTS[fault]}:when={entry} "{real}" "$@"\n')
+        f'#!/bin/sh\nexec strace -qq -o {directory}/log -e trace={call} '
+        f'-e inject={call}:{FAULTS[fault]}:when={entry} "{real}" "$@"\n')
     (directory / program).chmod(0o755)
     return directory
 
@@ -338,6 +339,17 @@ def test_every_entry_of_the_journal(pod, tmp_path, program, fault):
             pytest.fail(f"entry {entry} of {entries}: {failure.msg}", pytrace=False)
     pod.run()
     pod.trivet.run("pod", "rm", "-f", "five")
+
+
+@pytest.mark.parametrize("moment", [1, 5, 20])
+def test_a_removal_that_is_killed_is_finished(pod, tmp_path, moment):
+    pod.run()
+    programs = struck_programs(tmp_path / "bin", CALLER, "kill", moment, "unlinkat")
+    subprocess.run([programs / "trivet", "pod", "rm", "-f", "five"], env=pod.trivet.env, timeout=60,
+                   stdin=subprocess.DEVNULL, check=False)
+    assert pod.leftovers()
+    pod.trivet.run("ps")  # any command does
+    pod.is_gone()
 
 
 def test_a_hundred_pods_leave_no_trace(pod):

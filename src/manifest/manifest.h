@@ -77,6 +77,7 @@ struct Resources {
   std::optional<int64_t> memory_limit;  // bytes
   std::optional<int64_t> cpu_request;   // where not given, the limit
   std::optional<int64_t> memory_request;
+  std::optional<int64_t> pids_limit;
 };
 
 struct Profile {  // seccompProfile, appArmorProfile
@@ -199,6 +200,7 @@ struct Volume {
   Kind kind = Kind::kEmpty;
   bool memory = false;     // kEmpty
   uint64_t size = 0;       // kEmpty in memory: bytes, 0: no limit of its own
+  uint32_t mode = 0777;    // kEmpty: of the directory
   std::string path;        // kHostPath: absolute; kNamed: the volume's name (a claim's)
   bool read_only = false;  // kNamed
   HostType host_type = HostType::kAny;

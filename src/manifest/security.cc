@@ -14,6 +14,7 @@ constexpr Range kId{0, INT32_MAX};
 struct Amounts {
   std::optional<int64_t> cpu;
   std::optional<int64_t> memory;
+  std::optional<int64_t> pids;
 };
 
 std::optional<int64_t> quantity(const Value& value, Result<int64_t> (*parse)(std::string_view)) {
@@ -35,11 +36,13 @@ Amounts read_amounts(const Value& value, Side side) {
       amounts.cpu = quantity(amount, parse_thousandths);
     } else if (name == "memory") {
       amounts.memory = quantity(amount, parse_units);
+    } else if (name == "pids" && side == Side::kLimits) {
+      amounts.pids = quantity(amount, parse_units);
     } else if (name == "ephemeral-storage") {
       // A request tells the scheduler where there is room.
       if (side == Side::kLimits) amount.unsupported("trivet can't limit what a container writes");
     } else {
-      amount.unsupported("of resources, trivet knows cpu and memory");
+      amount.unsupported("of resources, trivet knows cpu and memory, and a limit of pids");
     }
   }
   return amounts;
@@ -142,7 +145,8 @@ Resources read_resources(const Value& value) {
   return {.cpu_limit = limits.cpu,
           .memory_limit = limits.memory,
           .cpu_request = requests.cpu ? requests.cpu : limits.cpu,
-          .memory_request = requests.memory ? requests.memory : limits.memory};
+          .memory_request = requests.memory ? requests.memory : limits.memory,
+          .pids_limit = limits.pids};
 }
 
 ContainerSecurity read_container_security(const Value& value) {

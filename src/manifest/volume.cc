@@ -8,19 +8,21 @@ namespace trivet::manifest {
 namespace {
 
 constexpr Range kMode{0, 0777};
+constexpr Range kStickyMode{0, 01777};
 
-std::optional<uint32_t> read_mode(Fields& fields, const char* name) {
+std::optional<uint32_t> read_mode(Fields& fields, const char* name, Range range = kMode) {
   std::optional<uint32_t> mode;
   const auto value = fields.find(name);
   if (!value) return mode;
   if (value->node().kind == Node::Kind::kNumber) {
     const auto number = integer_of(value->node());
-    if (!number || *number < kMode.least || *number > kMode.most) {
-      value->wrong(fmt::format("{}: a mode is 0000 to 0777, or 0 to 511", value->node().text));
+    if (!number || *number < range.least || *number > range.most) {
+      value->wrong(fmt::format("{}: a mode is 0000 to {:04o}, or 0 to {}", value->node().text,
+                               range.most, range.most));
       return mode;
     }
   }
-  mode = static_cast<uint32_t>(value->integer(kMode));
+  mode = static_cast<uint32_t>(value->integer(range));
   return mode;
 }
 
@@ -76,6 +78,7 @@ Source read_downward(Fields& fields) {
 void read_empty_dir(const Value& value, Volume& volume) {
   Fields fields(value);
   volume.kind = Volume::Kind::kEmpty;
+  volume.mode = read_mode(fields, "mode", kStickyMode).value_or(volume.mode);
   if (const auto medium = fields.find("medium")) {
     const std::string word = medium->text();
     volume.memory = word == "Memory";

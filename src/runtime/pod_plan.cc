@@ -201,6 +201,9 @@ std::string plan_pod_resources(const manifest::Resources& resources) {
   if (resources.memory_limit) {
     parts.push_back(fmt::format(R"("memory":{{"limit":{}}})", *resources.memory_limit));
   }
+  if (resources.pids_limit) {
+    parts.push_back(fmt::format(R"("pids":{{"limit":{}}})", *resources.pids_limit));
+  }
   return parts.empty() ? "" : fmt::format("{{{}}}", join(parts, ","));
 }
 

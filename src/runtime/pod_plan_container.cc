@@ -102,6 +102,7 @@ Result<> plan_limits(const Container& container, RunOptions& options) {
   }
   options.memory = resources.memory_limit;
   options.memory_reservation = resources.memory_request;
+  options.pids = resources.pids_limit;
   if (resources.cpu_limit) {
     options.cpu_quota = cpu_quota_of(*resources.cpu_limit);
     options.cpu_period = 100000;

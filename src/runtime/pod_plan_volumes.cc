@@ -182,7 +182,7 @@ Result<> plan_pod_volumes(const PodContext& context, PodPlan& plan) {
     switch (volume.kind) {
       case Volume::Kind::kEmpty:
         plan.volumes.push_back(
-            {.name = volume.name, .fs_group = context.pod.security.fs_group, .mode = 0777});
+            {.name = volume.name, .fs_group = context.pod.security.fs_group, .mode = volume.mode});
         if (volume.memory) {
           plan.record.memory_volumes.push_back({.name = volume.name, .size = volume.size});
         }

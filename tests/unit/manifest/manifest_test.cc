@@ -49,6 +49,19 @@ TEST(ManifestTest, JsonIsYaml) {
   EXPECT_TRUE(pod.containers[0].tty);
 }
 
+// The style in which Kubernetes' documentation writes its examples since 2025.
+TEST(ManifestTest, JsonWithCommentsAndTrailingCommas) {
+  const Pod pod = read(
+                      "---\n{\n  apiVersion: \"v1\",\n  kind: \"Pod\",\n"
+                      "  metadata: {\n    name: \"web\",\n  },\n  spec: {\n"
+                      "    containers: [{\n      name: \"a\", # of several\n"
+                      "      image: \"b\",\n      args: [\n        \"-c\",\n      ],\n"
+                      "    }],\n  }, # the end\n}\n")
+                      .pod;
+  EXPECT_EQ(pod.containers[0].image, "b");
+  EXPECT_THAT(pod.containers[0].args, ElementsAre("-c"));
+}
+
 TEST(ManifestTest, InitContainersComeFirstAndSidecarsAreAmongThem) {
   const Pod pod = read(pod_text("",
                                 "  initContainers:\n"

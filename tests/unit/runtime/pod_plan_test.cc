@@ -62,6 +62,7 @@ void add_limits(const RunOptions& options, Object& object) {
   if (options.memory) object["memory"] = *options.memory;
   if (options.memory_reservation) object["memory_reservation"] = *options.memory_reservation;
   if (options.cpu_quota) object["cpu"] = {*options.cpu_quota, *options.cpu_period};
+  if (options.pids) object["pids"] = *options.pids;
   if (options.cpu_shares) object["cpu_shares"] = *options.cpu_shares;
 }
 

@@ -273,6 +273,72 @@ CASES = {
                        volumeMounts=[{"name": "data", "mountPath": "/data"}]),
              volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "claim"}}])],
         see=[("main", sh("until cat /data/file 2>/dev/null; do sleep 0.1; done"))]),
+    "a ConfigMap in two volumes": Case(
+        [config_map("settings", color="blue", size="3"),
+         pod(container(volumeMounts=[{"name": "all", "mountPath": "/all"},
+                                     {"name": "some", "mountPath": "/some"}]),
+             volumes=[{"name": "all", "configMap": {"name": "settings"}},
+                      {"name": "some", "configMap": {
+                          "name": "settings", "items": [{"key": "color", "path": "tint"}]}}])],
+        see=[("main", ["ls", "/all", "/some"])],
+        kubernetes={"main: ls /all /some": "/all:\ncolor\nsize\n\n/some:\ntint\n[0]"}),
+    "init containers of a pod that starts again": Case(
+        [pod(container(volumeMounts=[{"name": "work", "mountPath": "/work"}]),
+             initContainers=[container("first", sh("echo first >> /work/list"),
+                                       volumeMounts=[{"name": "work", "mountPath": "/work"}])],
+             metadata={"annotations": {"io.podman.annotations.init.container.type": "always"}},
+             volumes=[{"name": "work", "emptyDir": {}}])],
+        see=[("main", sh("sleep 3; cat /work/list"))],
+        kubernetes={"main: sh -c sleep 3; cat /work/list": "first\n[0]"}),
+    "a projected volume": Case(
+        [config_map("settings", color="blue"),
+         pod(container(volumeMounts=[{"name": "all", "mountPath": "/all"}]),
+             metadata={"labels": {"app": "web"}},
+             volumes=[{"name": "all", "projected": {"sources": [
+                 {"configMap": {"name": "settings"}},
+                 {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {
+                     "fieldPath": "metadata.labels"}}]}}]}}])],
+        see=[("main", sh("cat /all/color /all/labels"))],
+        kubernetes={"main: sh -c cat /all/color /all/labels": 'blueapp="web"[0]'}),
+    "the group of the volumes": Case(
+        [pod(container(volumeMounts=[{"name": "data", "mountPath": "/data"}]),
+             securityContext={"runAsUser": 1000, "fsGroup": 2000},
+             volumes=[{"name": "data", "emptyDir": {}}])],
+        see=[("main", sh("touch /data/x; stat -c %g /data/x"))],
+        kubernetes={"main: sh -c touch /data/x; stat -c %g /data/x": "2000\n[0]"}),
+    "more groups": Case(
+        [pod(container(securityContext={"runAsUser": 1000}),
+             securityContext={"supplementalGroups": [3000]})],
+        see=[("main", sh("id -G | grep -o 3000"))]),
+    "a hook after the start": Case(
+        [pod(container(lifecycle={"postStart": {"exec": {"command": ["touch", "/started"]}}}))],
+        see=[("main", ["ls", "/started"])], kubernetes={"main: ls /started": "/started\n[0]"}),
+    "a part of a volume by a variable": Case(
+        [pod(container(env=env(("WHO", "me")),
+                       volumeMounts=[{"name": "data", "mountPath": "/data"},
+                                     {"name": "data", "mountPath": "/part",
+                                      "subPathExpr": "logs/$(WHO)"}]),
+             volumes=[{"name": "data", "emptyDir": {}}])],
+        see=[("main", sh("touch /part/x; ls /data/logs/me"))],
+        kubernetes={"main: sh -c touch /part/x; ls /data/logs/me": "x\n[0]"}),
+    "a sysctl": Case(
+        [pod(container(), securityContext={"sysctls": [
+            {"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]})],
+        see=[("main", ["cat", "/proc/sys/net/ipv4/ip_unprivileged_port_start"])],
+        kubernetes={"main: cat /proc/sys/net/ipv4/ip_unprivileged_port_start": "80\n[0]"}),
+    "resolvers": Case(
+        [pod(container(), dnsPolicy="None", dnsConfig={
+            "nameservers": ["192.0.2.53"], "searches": ["example.org"],
+            "options": [{"name": "ndots", "value": "2"}]})],
+        see=[("main", sh("sort /etc/resolv.conf"))], network=True),
+    "a volume in memory": Case(
+        [pod(container(volumeMounts=[{"name": "fast", "mountPath": "/fast"}]),
+             volumes=[{"name": "fast", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}}])],
+        see=[("main", ["stat", "-f", "-c", "%T", "/fast"])]),
+    "a deadline": Case(
+        [pod(container(command=sh("trap 'exit 7' TERM; sleep 4 & wait")), activeDeadlineSeconds=1,
+             restartPolicy="Never")],
+        codes=["main"], kubernetes={"exit code of main": 7}),
     "a list of one": Case(
         [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"},
           "data": {"a": "1"}},
@@ -394,3 +460,24 @@ def test_both_refuse(both, tmp_path, broken):
         with pytest.raises(harness.Failed):
             kube.play(path, False)
         kube.down()
+
+
+def test_a_misspelt_field(trivet_kube, podman, tmp_path):
+    """Podman leaves it out without a word."""
+    path = write(tmp_path, [pod({**container(), "workingDirectory": "/tmp"})])
+    said = trivet_kube.trivet.fails("pod", "run", path).stderr
+    assert "spec.containers[0].workingDirectory: unknown field" in said
+    other = PodmanKube(podman)
+    other.play(path, False)
+    assert other.see("main", "pwd") == "/\n[0]"
+
+
+def test_a_container_that_can_not_be_started(trivet_kube, podman, tmp_path):
+    """Of a pod of trivet's nothing is left; of one of Podman's what has started goes on."""
+    path = write(tmp_path, [pod(container("fine"), container("bad", ["/no/such/program"]))])
+    said = trivet_kube.trivet.fails("pod", "run", path).stderr
+    assert "bad" in said and "/no/such/program" in said
+    assert trivet_kube.trivet.containers() == []
+    other = PodmanKube(podman)
+    assert other.podman.run("kube", "play", "--network", "none", path, check=False).returncode != 0
+    assert other.see("fine", "echo", "here") == "here\n[0]"

@@ -26,6 +26,9 @@ struct ActionTarget {
   std::function<Result<container::Started>(const std::vector<std::string>& command, int stdout_fd,
                                            int stderr_fd)>
       exec;
+  // Whether the container is paused: its probes rest then, and one that was going on counts for
+  // nothing. Empty: never.
+  std::function<bool()> paused = nullptr;
 };
 
 // An action that is going on; it is given up, and its command killed, when the object goes. `done`

@@ -143,6 +143,9 @@ class ExecAction final : public TimedAction {
     output_.reset();
     if (!started_.pidfd) return;
     loop().forget(started_.pidfd.get());
+    // With what it has started, as far as that is still of its process group: the engine makes it
+    // the leader of one. It is not reaped yet, so its number is nobody else's.
+    (void)::kill(-started_.pid, SIGKILL);
     (void)send_signal(started_.pidfd.get(), SIGKILL);
     reap_later(loop(), std::move(started_.pidfd));
     started_.pid = 0;

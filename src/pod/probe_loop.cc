@@ -35,8 +35,11 @@ struct ProbeLoop::Impl {
     target.loop.set_timer(Timer::kNext, delay, [this] { begin(); }, this);
   }
 
+  [[nodiscard]] bool paused() const { return target.paused && target.paused(); }
+
   void begin() {
     begun = EventLoop::Clock::now();
+    if (paused()) return schedule(time_to_next());
     auto started = start_action(probe.action, milliseconds(probe.timeout_ms), target,
                                 [this](const Result<>& outcome) { end(outcome); });
     if (started) {
@@ -49,6 +52,7 @@ struct ProbeLoop::Impl {
   // `on_change` may delete this object, so it comes last.
   void end(const Result<>& outcome) {
     running.reset();
+    if (paused()) return schedule(time_to_next());
     successes = outcome ? successes + 1 : 0;
     failures = outcome ? 0 : failures + 1;
     State next = state;

@@ -118,7 +118,8 @@ class Supervisor {
   void watch_liveness(Member& member);
   void watch_readiness(Member& member);
   void set_ready(Member& member, bool ready);
-  void member_fails(Member& member, const Error& error);
+  void member_fails(Member& member, const Error& error,
+                    std::optional<int64_t> grace_ms = std::nullopt);
   void member_exited(Member& member, int code);
   void member_ended(Member& member);
   static void stop_watching(Member& member);

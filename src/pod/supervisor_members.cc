@@ -29,6 +29,9 @@ Result<> Supervisor::create_member(const PodContainer& plan) {
       .plan = &plan,
       .monitor = nullptr,
       .target = {.loop = loop_, .network_namespace = network_namespace_.get(), .exec = nullptr}});
+  member.target.paused = [&member] {
+    return member.monitor && member.monitor->status().phase == monitor::Phase::kPaused;
+  };
   member.target.exec = [this, &member](const std::vector<std::string>& command, int out, int err) {
     return exec_in(member, command, out, err);
   };
@@ -74,7 +77,8 @@ void Supervisor::watch_startup(Member& member) {
       [this, &member](ProbeLoop::State state, const std::string& message) {
         if (state == ProbeLoop::State::kGood) return member_started(member);
         member.message = message;
-        member_fails(member, Error(ErrorCode::kTimeout, "startup probe: " + message));
+        member_fails(member, Error(ErrorCode::kTimeout, "startup probe: " + message),
+                     member.plan->startup->grace_ms);
       });
 }
 
@@ -96,7 +100,8 @@ void Supervisor::watch_liveness(Member& member) {
       [this, &member](ProbeLoop::State state, const std::string& message) {
         if (state != ProbeLoop::State::kBad) return;
         member.message = message;
-        member_fails(member, Error(ErrorCode::kTimeout, "liveness probe: " + message));
+        member_fails(member, Error(ErrorCode::kTimeout, "liveness probe: " + message),
+                     member.plan->liveness->grace_ms);
       });
 }
 
@@ -119,16 +124,15 @@ void Supervisor::set_ready(Member& member, bool ready) {
 }
 
 // A hook or a probe says that it can't go on like this: it ends, and its restart policy applies.
-void Supervisor::member_fails(Member& member, const Error& error) {
+void Supervisor::member_fails(Member& member, const Error& error, std::optional<int64_t> grace_ms) {
   if (member.stopping) return;
   if (!committed_) {
     return fail(Error(error).in(fmt::format("container \"{}\"", member.plan->name)));
   }
   set_ready(member, false);
   member.message = error.message();
-  const auto& liveness = member.plan->liveness;
-  const int64_t grace = liveness ? liveness->grace_ms.value_or(record_.grace_ms) : record_.grace_ms;
-  (void)member.monitor->end_for_restart(std::chrono::milliseconds(grace));
+  const std::chrono::milliseconds grace(grace_ms.value_or(record_.grace_ms));
+  (void)member.monitor->end_for_restart(grace);
 }
 
 void Supervisor::stop_watching(Member& member) {

@@ -171,6 +171,16 @@ def test_a_command_that_hangs_is_killed(pods):
     assert pods.exec("a", "ps").count("sleep 4711") <= 1
 
 
+def test_a_command_is_killed_with_what_it_has_started(pods):
+    pods.run(box("a", "touch /ready; exec sleep 600", readinessProbe={
+        "exec": {"command": ["sh", "-c", "ls /ready || { sleep 4711 & wait; }"]},
+        "periodSeconds": 1, "failureThreshold": 1}))
+    pods.exec("a", "rm", "/ready")
+    wait_for(lambda: "did not end within 1000 ms" in pods.container("a")["Message"])
+    time.sleep(3)
+    assert pods.exec("a", "ps").count("sleep 4711") <= 2  # the shell's command line has it too
+
+
 def test_a_command_that_is_not_there(pods):
     message = refusal(pods, box("a", startupProbe=hopeless(exec={"command": ["/nowhere"]})))
     assert "startup probe" in message and "/nowhere" in message, message
@@ -200,6 +210,36 @@ def test_thresholds_are_counted(pods):
     pods.run(box("b", readinessProbe={"exec": {"command": ["true"]}, "periodSeconds": 1,
                                       "successThreshold": 3}), name="other")
     assert time.monotonic() - begun > 2
+
+
+def test_probes_rest_while_a_container_is_paused(pods):
+    """None can succeed then; it must not be ended for that."""
+    strict = {"periodSeconds": 1, "failureThreshold": 1}
+    pods.run(box("a", answering(GOOD), livenessProbe={"exec": {"command": ["true"]}, **strict},
+                 readinessProbe={**http(), **strict}), restartPolicy="Always")
+    pods.trivet.run("pause", "pod-a")
+    time.sleep(4)
+    assert pods.container("a")["Status"] == "paused"
+    assert pods.container("a")["Ready"] and pods.container("a")["RestartCount"] == 0
+    pods.trivet.run("unpause", "pod-a")
+    time.sleep(2)
+    assert pods.container("a")["Ready"] and pods.container("a")["RestartCount"] == 0
+
+
+def test_the_grace_of_a_startup_probe(pods):
+    """The same; it matters at a restart, when the pod is no longer given up for it."""
+    script = "trap '' TERM; test -e /second || touch /started; while :; do sleep 1; done"
+    pods.run(box("a", script, startupProbe={
+        "exec": {"command": ["ls", "/started"]}, "periodSeconds": 1, "failureThreshold": 1,
+        "initialDelaySeconds": 1, "terminationGracePeriodSeconds": 1},
+        livenessProbe={"exec": {"command": ["ls", "/alive"]}, "periodSeconds": 1,
+                       "initialDelaySeconds": 1, "failureThreshold": 1,
+                       "terminationGracePeriodSeconds": 1}),
+        restartPolicy="Always", terminationGracePeriodSeconds=600)
+    # Liveness ends it once; then its startup is not seen, and ends it again.
+    pods.exec("a", "sh", "-c", "touch /second; rm /started")
+    wait_for(lambda: pods.container("a")["RestartCount"] >= 2, timeout=30)
+    pods.trivet.run("pod", "stop", "--time", "1", "pod")
 
 
 def test_the_grace_of_a_liveness_probe(pods):

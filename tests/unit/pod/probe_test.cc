@@ -3,6 +3,7 @@
 #include <chrono>
 #include <csignal>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <string>
 #include <sys/ioctl.h>
@@ -28,14 +29,20 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 // The command as a child of this process, without a container around it.
+Result<container::Started> exec_with(const std::vector<std::string>& command, int stdout_fd,
+                                     int stderr_fd, int third_fd) {
+  std::vector<InheritedFd> inherited{{.fd = stdout_fd, .number = 1},
+                                     {.fd = stderr_fd, .number = 2}};
+  if (third_fd >= 0) inherited.push_back({.fd = third_fd, .number = 3});
+  container::Started started;
+  started.pid = TRY(spawn_in_session(command.front(), command, inherited));
+  started.pidfd = TRY(open_pidfd(started.pid));
+  return started;
+}
+
 Result<container::Started> exec_here(const std::vector<std::string>& command, int stdout_fd,
                                      int stderr_fd) {
-  const pid_t pid = TRY(spawn_in_session(
-      command.front(), command, {{.fd = stdout_fd, .number = 1}, {.fd = stderr_fd, .number = 2}}));
-  return container::Started {
-    .pid = pid, .pidfd = TRY(open_pidfd(pid))
-    , .console = {}
-  };
+  return exec_with(command, stdout_fd, stderr_fd, -1);
 }
 
 class ProbeTest : public testing::Test {
@@ -117,6 +124,19 @@ TEST_F(ProbeTest, ExecThatIsGivenUpIsKilled) {
   siginfo_t info{};
   ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &info, WEXITED), 0);
   EXPECT_EQ(info.si_status, SIGKILL);
+}
+
+TEST_F(ProbeTest, ExecIsKilledWithWhatItHasStarted) {
+  Pipe pipe = make_pipe().value();
+  target_.exec = [&](const std::vector<std::string>& words, int out, int err) {
+    return exec_with(words, out, err, pipe.write_end.get());
+  };
+  EXPECT_THAT(run(shell("sleep 100 & wait"), milliseconds(100)), HasSubstr("did not end"));
+  // Its end of the pipe is closed when the last of them has ended.
+  pollfd entry{.fd = pipe.read_end.get(), .events = POLLIN, .revents = 0};
+  pipe.write_end.reset();
+  EXPECT_EQ(poll(&entry, 1, 20000), 1);
+  EXPECT_NE(entry.revents & POLLHUP, 0);
 }
 
 TEST_F(ProbeTest, ExecThatCannotBeginIsAnError) {
@@ -288,7 +308,7 @@ class ProbeLoopTest : public ProbeTest {
     return changes;
   }
 
-  enum class Timer { kEnd };
+  enum class Timer { kEnd, kPause };
   size_t runs_ = 0;
 };
 
@@ -302,6 +322,20 @@ TEST_F(ProbeLoopTest, FirstSuccessEndsAStartupProbe) {
   EXPECT_THAT(watch("nny", {.failure_threshold = 30}, ProbeLoop::Repeat::kUntilGood),
               ElementsAre("good 3"));
   EXPECT_EQ(runs_, 3U);
+}
+
+TEST_F(ProbeLoopTest, RestsWhileTheContainerIsPaused) {
+  bool paused = false;
+  target_.paused = [&] { return paused; };
+  loop_.set_timer(Timer::kPause, milliseconds(30), [&] {
+    paused = true;
+    loop_.set_timer(Timer::kPause, milliseconds(150), [&] { paused = false; });
+  });
+  const auto begun = std::chrono::steady_clock::now();
+  // Whatever runs when it is paused may fail: that is no news.
+  const std::vector<std::string> changes = watch("yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy", {});
+  EXPECT_EQ(changes.at(0), "good 1");
+  EXPECT_GE(std::chrono::steady_clock::now() - begun, milliseconds(180));
 }
 
 TEST_F(ProbeLoopTest, WaitsBeforeTheFirst) {

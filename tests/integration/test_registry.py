@@ -522,3 +522,34 @@ def test_push_without_access(basic_registry, registry, busybox_layout, empty_tri
     assert "denies access" in failed.stderr
     empty_trivet.run("push", "--quiet", "--creds", "me:a:secret", reference,
                      f"{basic_registry.host}/b:t")
+
+
+# ---------------------------------------------------------------- pods
+
+def pod_of(*images: str) -> str:
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "demo"}, "spec": {
+        "hostNetwork": True, "containers": [
+            {"name": f"c{number}", "image": image, "command": ["sleep", "1000"]}
+            for number, image in enumerate(images)]}})
+
+
+@pytest.mark.cgroup
+def test_the_images_of_a_pod_are_pulled_together(registry, busybox_layout, empty_trivet):
+    images = [registry.push_layout(busybox_layout, f"team/{name}:1") for name in ("one", "two")]
+    result = empty_trivet.run("pod", "run", "--tls-verify=false", "-", stdin=pod_of(*images, images[0]))
+    assert [f"Pulling {image}" in result.stderr for image in images] == [True, True]
+    assert result.stderr.count("Pulling") == 2
+    assert "Pulling" not in empty_trivet.run(
+        "pod", "run", "--name", "again", "--pull", "never", "-", stdin=pod_of(*images)).stderr
+
+
+@pytest.mark.cgroup
+def test_every_image_of_a_pod_that_is_missing_is_told(registry, busybox_layout, empty_trivet):
+    there = registry.push_layout(busybox_layout, "team/there:1")
+    absent = [f"{registry.host}/team/{name}:1" for name in ("absent", "gone")]
+    result = empty_trivet.fails("pod", "run", "-q", "--tls-verify=false", "-",
+                                stdin=pod_of(there, *absent))
+    assert all(image in result.stderr for image in absent)
+    assert there not in result.stderr
+    assert empty_trivet.containers() == []
+    assert empty_trivet.run("pod", "ps", "-q").stdout == ""

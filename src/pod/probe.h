@@ -44,7 +44,7 @@ class RunningAction {
   // up is no more in this: it is reaped by the loop, or by who comes first.
   [[nodiscard]] virtual pid_t child() const { return 0; }
 };
-// kUnsupported for HTTPS, which would need a TLS library in the supervisor.
+// HTTPS is done by the program trivet-probe-tls, a child.
 Result<std::unique_ptr<RunningAction>> start_action(const Action& action,
                                                     std::chrono::milliseconds timeout,
                                                     const ActionTarget& target,

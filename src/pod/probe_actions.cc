@@ -3,10 +3,12 @@
 #include <csignal>
 #include <fcntl.h>
 #include <memory>
-#include <sys/wait.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
 
+#include "base/fs.h"
+#include "base/paths.h"
 #include "base/printable.h"
 #include "base/text.h"
 #include "pod/grpc_health.h"
@@ -41,25 +43,27 @@ class TcpAction final : public SocketAction {
   Outcome on_end() override { return std::nullopt; }
 };
 
-class HttpAction final : public SocketAction {
+class HttpAction : public SocketAction {
  public:
   HttpAction(const Action& action, std::string request, EventLoop& loop, milliseconds timeout,
              Done done)
       : SocketAction(action, loop, timeout, std::move(done)), request_(std::move(request)) {}
 
- private:
+ protected:
   Outcome on_connected() override {
     send(request_);
     return std::nullopt;
   }
+  Outcome on_end() override {
+    if (answer_.status() != 0) return judge();
+    return Result<>(fail(ErrorCode::kNetwork, "the connection was closed without an answer"));
+  }
+
+ private:
   Outcome on_bytes(std::string_view bytes) override {
     if (auto fed = answer_.feed(bytes); !fed) return fed;
     if (!answer_.complete()) return std::nullopt;
     return judge();
-  }
-  Outcome on_end() override {
-    if (answer_.status() != 0) return judge();
-    return Result<>(fail(ErrorCode::kNetwork, "the connection was closed without an answer"));
   }
   // Once the header is there, the rest is read for the server's sake only.
   Result<> expire() override { return answer_.status() != 0 ? judge() : SocketAction::expire(); }
@@ -71,6 +75,57 @@ class HttpAction final : public SocketAction {
 
   std::string request_;
   HttpAnswer answer_;
+};
+
+// The same through trivet-probe-tls, which is given the connection.
+class HttpsAction final : public HttpAction {
+ public:
+  using HttpAction::HttpAction;
+  HttpsAction(const HttpsAction&) = delete;
+  HttpsAction& operator=(const HttpsAction&) = delete;
+  ~HttpsAction() override { HttpsAction::release(); }
+
+  [[nodiscard]] pid_t child() const override { return program_.pid; }
+
+ private:
+  Outcome on_connected() override {
+    if (auto begun = begin(); !begun) return begun;
+    return HttpAction::on_connected();
+  }
+  Outcome on_end() override {
+    Outcome outcome = HttpAction::on_end();
+    if (*outcome) return outcome;
+    return Result<>(
+        fail(ErrorCode::kNetwork, "no TLS, or the connection was closed without an answer"));
+  }
+  void release() override {
+    HttpAction::release();
+    if (program_.pidfd) end_child(loop(), std::exchange(program_, {}));
+  }
+
+  Result<> begin() {
+    const std::string path = find_companion(kTlsProgram);
+    if (path.empty()) return fail(ErrorCode::kUnsupported, "{} is not installed", kTlsProgram);
+    std::array<int, 2> ends{};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+      return fail_errno("socketpair");
+    }
+    UniqueFd ours(ends[0]);
+    const UniqueFd theirs(ends[1]);
+    if (fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return fail_errno("fcntl O_NONBLOCK");
+    const UniqueFd connection = TRY(change_socket(std::move(ours)));
+    const UniqueFd null = TRY(open_file("/dev/null", O_RDWR));
+    program_.pid = TRY(spawn_in_session(path, {kTlsProgram},
+                                        {{.fd = theirs.get(), .number = STDIN_FILENO},
+                                         {.fd = null.get(), .number = STDOUT_FILENO},
+                                         {.fd = null.get(), .number = STDERR_FILENO},
+                                         {.fd = connection.get(), .number = 3}}));
+    program_.pidfd = TRY(open_pidfd(program_.pid));
+    return {};
+  }
+
+  static constexpr const char* kTlsProgram = "trivet-probe-tls";
+  container::Started program_;
 };
 
 class GrpcAction final : public SocketAction {
@@ -103,18 +158,6 @@ class GrpcAction final : public SocketAction {
   std::unique_ptr<GrpcHealthCheck> check_;
 };
 
-// A command that was killed is reaped when it has ended, which in a frozen cgroup is later: by the
-// loop, so that nobody waits for it. Somebody else may have done it before.
-void reap_later(EventLoop& loop, UniqueFd pidfd) {
-  const auto owned = std::make_shared<UniqueFd>(std::move(pidfd));
-  const auto reap = [&loop, owned](uint32_t) {
-    siginfo_t info{};
-    (void)waitid(P_PIDFD, static_cast<id_t>(owned->get()), &info, WEXITED | WNOHANG);
-    loop.forget(owned->get());
-  };
-  if (!loop.watch(owned->get(), EPOLLIN, reap)) (void)reap_child(owned->get());
-}
-
 class ExecAction final : public TimedAction {
  public:
   ExecAction(container::Started started, UniqueFd output, EventLoop& loop, milliseconds timeout,
@@ -143,12 +186,7 @@ class ExecAction final : public TimedAction {
     output_.reset();
     if (!started_.pidfd) return;
     loop().forget(started_.pidfd.get());
-    // With what it has started, as far as that is still of its process group: the engine makes it
-    // the leader of one. It is not reaped yet, so its number is nobody else's.
-    (void)::kill(-started_.pid, SIGKILL);
-    (void)send_signal(started_.pidfd.get(), SIGKILL);
-    reap_later(loop(), std::move(started_.pidfd));
-    started_.pid = 0;
+    end_child(loop(), std::exchange(started_, {}));
   }
 
   // Returns whether there may be more.
@@ -227,7 +265,7 @@ std::string print_name(const Action& action) {
     case Action::Kind::kExec:
       return fmt::format("command \"{}\"", printable(join(action.command, " ")).substr(0, kShown));
     case Action::Kind::kHttp:
-      return fmt::format("GET http://{}:{}{}", host, action.port,
+      return fmt::format("GET {}://{}:{}{}", action.https ? "https" : "http", host, action.port,
                          printable(action.path).substr(0, kShown));
     case Action::Kind::kTcp:
       return fmt::format("connection to {}:{}", host, action.port);
@@ -246,8 +284,11 @@ Result<std::unique_ptr<RunningAction>> start_named(const Action& action, millise
     case Action::Kind::kExec:
       return start_exec(action, timeout, target, std::move(done));
     case Action::Kind::kHttp: {
-      if (action.https) return fail(ErrorCode::kUnsupported, "scheme HTTPS is not supported");
       std::string request = TRY(print_http_request(action));
+      if (action.https) {
+        return start_socket<HttpsAction>(target, action, std::move(request), target.loop, timeout,
+                                         std::move(done));
+      }
       return start_socket<HttpAction>(target, action, std::move(request), target.loop, timeout,
                                       std::move(done));
     }

@@ -1,12 +1,31 @@
 #include "pod/timed_action.h"
 
 #include <array>
+#include <csignal>
+#include <memory>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
 
+#include "base/process.h"
 #include "pod/dial.h"
 
 namespace trivet::pod {
+
+void end_child(EventLoop& loop, container::Started child) {
+  // The engine makes it the leader of a process group. It is not reaped yet, so its number is
+  // nobody else's.
+  (void)::kill(-child.pid, SIGKILL);
+  (void)send_signal(child.pidfd.get(), SIGKILL);
+  const auto owned = std::make_shared<UniqueFd>(std::move(child.pidfd));
+  const auto reap = [&loop, owned](uint32_t) {
+    siginfo_t info{};
+    (void)waitid(P_PIDFD, static_cast<id_t>(owned->get()), &info, WEXITED | WNOHANG);
+    loop.forget(owned->get());
+  };
+  if (!loop.watch(owned->get(), EPOLLIN, reap)) (void)reap_child(owned->get());
+}
 
 TimedAction::TimedAction(EventLoop& loop, std::chrono::milliseconds timeout, Done done)
     : loop_(loop), timeout_(timeout), done_(std::move(done)) {
@@ -50,6 +69,17 @@ std::string SocketAction::authority() const {
 
 Result<> SocketAction::open(int network_namespace) {
   socket_ = TRY(begin_connection(network_namespace, host_, port_));
+  return watch();
+}
+
+Result<UniqueFd> SocketAction::change_socket(UniqueFd socket) {
+  loop().forget(socket_.get());
+  UniqueFd old = std::exchange(socket_, std::move(socket));
+  TRY(watch());
+  return old;
+}
+
+Result<> SocketAction::watch() {
   return loop().watch(socket_.get(), EPOLLOUT, [this](uint32_t events) { serve(events); });
 }
 

@@ -13,6 +13,11 @@
 
 namespace trivet::pod {
 
+// Ends a child of an action, with what it has started as far as that is still of its process group.
+// It is reaped when it has ended, which in a frozen cgroup is later: by the loop, so that nobody
+// waits for it. Somebody else may have done it before.
+void end_child(EventLoop& loop, container::Started child);
+
 class TimedAction : public RunningAction {
  public:
   TimedAction(const TimedAction&) = delete;
@@ -59,12 +64,15 @@ class SocketAction : public TimedAction {
   virtual Outcome on_end() = 0;
 
   void send(std::string_view bytes) { output_ += bytes; }
+  // The conversation goes on over another socket, which is connected; returns the present one.
+  Result<UniqueFd> change_socket(UniqueFd socket);
   [[nodiscard]] Result<> expire() override;
   void release() override;
   // "127.0.0.1:8080", "[::1]:8080".
   [[nodiscard]] std::string authority() const;
 
  private:
+  Result<> watch();
   void serve(uint32_t events);
   Outcome advance(uint32_t events);
   Outcome read_some();

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import re
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from concurrent import futures
@@ -21,10 +24,10 @@ GOOD = r"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 def answering(answer: str, port: int = 8080) -> str:
     """A shell's web server that says one and the same, and notes what it was asked."""
-    return f"while :; do printf '{answer}' | nc -l -p {port} > /request; done"
+    return f"while :; do printf '{answer}' | nc -l -p {port} >> /request; done"
 
 
-def http(port: int = 8080, **fields) -> dict:
+def web(port: int = 8080, **fields) -> dict:
     return {"httpGet": {"port": port, **fields}, "periodSeconds": 1}
 
 
@@ -40,7 +43,7 @@ def hopeless(**probe) -> dict:
 # ---------------------------------------------------------------- kinds
 
 def test_an_http_probe_sends_its_headers(pods):
-    pods.run(box("a", answering(GOOD), readinessProbe=http(
+    pods.run(box("a", answering(GOOD), readinessProbe=web(
         path="/healthz?full=1", httpHeaders=[{"name": "X-Probe", "value": "yes"},
                                              {"name": "Host", "value": "web.example"}])))
     request = wait_for(lambda: pods.exec("a", "cat", "/request"))
@@ -50,7 +53,7 @@ def test_an_http_probe_sends_its_headers(pods):
 
 def test_a_redirect_is_well(pods):
     pods.run(box("a", answering(r"HTTP/1.1 301 Moved\r\nLocation: http://elsewhere/\r\n\r\n"),
-                 readinessProbe=http()))
+                 readinessProbe=web()))
     assert pods.container("a")["Ready"]
 
 
@@ -61,24 +64,72 @@ def test_a_redirect_is_well(pods):
     pytest.param(r"HTTP/1.1 200 OK\r\nbroken header\r\n\r\n", "no valid header", id="broken-header"),
 ])
 def test_an_http_server_that_is_not_well(pods, answer, words):
-    message = refusal(pods, box("a", answering(answer), startupProbe=hopeless(**http())))
+    message = refusal(pods, box("a", answering(answer), startupProbe=hopeless(**web())))
     assert 'container "a"' in message and "startup probe" in message and words in message, message
 
 
 def test_an_http_server_without_an_end(pods):
     flood = "(printf 'HTTP/1.1 200 OK\\r\\n'; yes 'X-Y: z') | nc -l -p 8080 > /request; sleep 600"
-    assert "longer than 16384 bytes" in refusal(pods, box("a", flood, startupProbe=hopeless(**http())))
+    assert "longer than 16384 bytes" in refusal(pods, box("a", flood, startupProbe=hopeless(**web())))
 
 
 def test_a_server_that_says_nothing(pods):
     message = refusal(pods, box("a", "while :; do sleep 600 | nc -l -p 8080; done",
-                                startupProbe=hopeless(**http(), timeoutSeconds=1)))
+                                startupProbe=hopeless(**web(), timeoutSeconds=1)))
     assert "no answer within 1000 ms" in message, message
 
 
-def test_https_is_refused_before_anything_is_done(pods):
-    message = refusal(pods, box("a", readinessProbe=http(scheme="HTTPS")))
-    assert "scheme" in message and "HTTPS" in message, message
+class SecureServer:
+    """An HTTPS server of the host whose certificate nobody knows."""
+
+    def __init__(self, directory):
+        key, certificate = directory / "key.pem", directory / "certificate.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x",
+                        "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.status = 200
+        self.paths: list[str] = []
+        owner = self
+
+        class Page(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):  # noqa: N802
+                owner.paths.append(self.path)
+                self.send_response(owner.status)
+                self.end_headers()
+                self.wfile.write(b"x" * 100000)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def secure(tmp_path):
+    server = SecureServer(tmp_path)
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
+
+
+def test_https(pods, secure):
+    probe = {**web(secure.port, scheme="HTTPS", path="/ok"), "failureThreshold": 1}
+    pods.run(box("a", readinessProbe=probe), hostNetwork=True)
+    assert "/ok" in secure.paths and pods.container("a")["Ready"]
+    secure.status = 500
+    wait_for(lambda: not pods.container("a")["Ready"])
+    assert f"GET https://127.0.0.1:{secure.port}/ok: status code 500" in \
+        pods.container("a")["Message"]
+
+
+def test_https_of_a_server_that_has_none(pods):
+    for answer in (r"HTTP/1.1 200 OK\r\n\r\n", r"\026\003\003\377\377garbage"):
+        message = refusal(pods, box("a", answering(answer), startupProbe=hopeless(**web(scheme="HTTPS"))))
+        assert "no TLS, or the connection was closed without an answer" in message, message
 
 
 def test_tcp(pods):
@@ -216,7 +267,7 @@ def test_probes_rest_while_a_container_is_paused(pods):
     """None can succeed then; it must not be ended for that."""
     strict = {"periodSeconds": 1, "failureThreshold": 1}
     pods.run(box("a", answering(GOOD), livenessProbe={"exec": {"command": ["true"]}, **strict},
-                 readinessProbe={**http(), **strict}), restartPolicy="Always")
+                 readinessProbe={**web(), **strict}), restartPolicy="Always")
     pods.trivet.run("pause", "pod-a")
     time.sleep(4)
     assert pods.container("a")["Status"] == "paused"

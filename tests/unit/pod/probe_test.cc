@@ -215,12 +215,6 @@ TEST_F(ProbeTest, HttpIsNotHeldBySlowOrEndlessServers) {
             "success");
 }
 
-TEST_F(ProbeTest, HttpsIsNotSupported) {
-  Action action = on_port(Action::Kind::kHttp, 443);
-  action.https = true;
-  EXPECT_THAT(run(action), HasSubstr("HTTPS is not supported"));
-}
-
 TEST_F(ProbeTest, GrpcAsksARealServer) {
   GrpcRequest request;
   Server server([&](int connection) { GrpcServerSession({}, request).serve(connection); });

@@ -9,6 +9,8 @@ namespace trivet::manifest {
 
 namespace {
 
+// What a cluster gives to every pod beside its token.
+constexpr const char* kClusterCertificate = "kube-root-ca.crt";
 constexpr size_t kMostContainerName = 128;  // of trivet: POD-CONTAINER
 
 std::string list_of(const std::vector<std::string>& names) {
@@ -88,6 +90,10 @@ class Validation {
     const auto found = all.find(name);
     if (found != all.end()) return &found->second;
     if (optional) return nullptr;
+    if (!secret && name == kClusterCertificate) {
+      problems_.unsupported(place, "there is no API server whose certificate it has");
+      return nullptr;
+    }
     std::vector<std::string> names;
     for (const auto& [known, data] : all) names.push_back(known);
     std::string hint = nearest_hint(name, names);

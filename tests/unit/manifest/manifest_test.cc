@@ -134,6 +134,66 @@ TEST(ManifestTest, WhatIsNotHonouredCanBeLeftOut) {
                   HasSubstr("hostIPC")));
 }
 
+// What `kubectl get pod -o yaml` prints: what the API server has added means nothing here, and its
+// token can be left out.
+TEST(ManifestTest, APodAsAClusterGivesItOut) {
+  const std::string text = R"(apiVersion: v1
+kind: Pod
+metadata:
+  annotations: {kubectl.kubernetes.io/last-applied-configuration: "{}"}
+  creationTimestamp: "2026-01-02T03:04:05Z"
+  generateName: web-
+  labels: {app: web}
+  name: web-abcde
+  namespace: default
+  ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: web, uid: x, controller: true}]
+  resourceVersion: "123"
+  uid: 01234567-89ab-cdef-0123-456789abcdef
+spec:
+  containers:
+  - image: busybox
+    imagePullPolicy: Always
+    name: app
+    env: [{name: CPU, valueFrom: {resourceFieldRef: {divisor: "0", resource: limits.cpu}}}]
+    resources: {limits: {cpu: "1"}, requests: {cpu: 100m}}
+    terminationMessagePath: /dev/termination-log
+    terminationMessagePolicy: File
+    volumeMounts:
+    - {mountPath: /var/run/secrets/kubernetes.io/serviceaccount, name: kube-api-access, readOnly: true}
+  dnsPolicy: ClusterFirst
+  enableServiceLinks: true
+  nodeName: node1
+  preemptionPolicy: PreemptLowerPriority
+  priority: 0
+  restartPolicy: Always
+  schedulerName: default-scheduler
+  securityContext: {}
+  serviceAccount: default
+  serviceAccountName: default
+  terminationGracePeriodSeconds: 30
+  tolerations:
+  - {effect: NoExecute, key: node.kubernetes.io/not-ready, operator: Exists, tolerationSeconds: 300}
+  volumes:
+  - name: kube-api-access
+    projected:
+      defaultMode: 420
+      sources:
+      - serviceAccountToken: {expirationSeconds: 3607, path: token}
+      - configMap: {items: [{key: ca.crt, path: ca.crt}], name: kube-root-ca.crt}
+      - downwardAPI:
+          items:
+          - {fieldRef: {apiVersion: v1, fieldPath: metadata.namespace}, path: namespace}
+status: {phase: Running, podIP: 10.0.0.1, conditions: [{type: Ready, status: "True"}]}
+)";
+  const auto refused = parse_manifest(text, {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ErrorCode::kUnsupported);
+  const auto manifest = parse_manifest(text, {.ignore_unsupported = true});
+  ASSERT_TRUE(manifest) << manifest.error().message();
+  EXPECT_EQ(manifest->warnings.size(), 2U);
+  EXPECT_EQ(manifest->pod.volumes[0].file_mode, 0644U);
+}
+
 TEST(ManifestTest, AnnotationsChooseIsolationAndExtensions) {
   std::string text = pod_text("", "  runtimeClassName: krun\n");
   text.replace(text.find("{name: web}"), 11,

@@ -100,7 +100,7 @@ void read_identity(Fields& fields, Security& security) {
   if (user) security.run_as_user = static_cast<uint32_t>(user->integer(kId));
   fields.read_integer("runAsGroup", security.run_as_group, kId);
   fields.read_flag("runAsNonRoot", security.run_as_non_root);
-  if (user && security.run_as_non_root == true && security.run_as_user == 0U) {
+  if (user && security.run_as_non_root.value_or(false) && security.run_as_user == 0U) {
     user->wrong("0 is root, and runAsNonRoot is true");
   }
   security.seccomp = read_profile(fields, "seccompProfile");

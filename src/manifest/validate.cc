@@ -209,7 +209,7 @@ class Validation {
     }
     // Said in one place, it has been found where it stands.
     const bool apart = own.run_as_user.has_value() != own.run_as_non_root.has_value();
-    if (non_root == true && user == 0U && apart) {
+    if (non_root.value_or(false) && user == 0U && apart) {
       problems_.wrong(container.place, "runAsUser is 0, root, and runAsNonRoot is true");
     }
   }

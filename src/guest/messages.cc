@@ -97,6 +97,13 @@ std::string print(const CopyRequest& message) {
   });
 }
 
+std::string print(const ConnectRequest& message) {
+  return print_object([&](JsonWriter& writer) {
+    writer.member("host", message.host);
+    writer.member("port", uint32_t{message.port});
+  });
+}
+
 std::string print(const Request& message) {
   return print_object([&](JsonWriter& writer) {
     writer.member("operation", message.operation);

@@ -106,6 +106,12 @@ struct CopyRequest {
   std::string source;
 };
 
+// A TCP connection from inside the guest's network, to a numeric address.
+struct ConnectRequest {
+  std::string host;
+  uint16_t port = 0;
+};
+
 // kRequest: the operation's name, and what comes in and goes out.
 //
 //   "ping"       {}                      → {}
@@ -143,6 +149,7 @@ struct Stats {
 [[nodiscard]] std::string print(const CreateRequest& message);
 [[nodiscard]] std::string print(const ExecRequest& message);
 [[nodiscard]] std::string print(const CopyRequest& message);
+[[nodiscard]] std::string print(const ConnectRequest& message);
 [[nodiscard]] std::string print(const Request& message);
 [[nodiscard]] std::string print(const Stats& message);
 
@@ -151,6 +158,7 @@ Result<Wake> parse_wake(std::string_view text);
 Result<CreateRequest> parse_create(std::string_view text);
 Result<ExecRequest> parse_exec(std::string_view text);
 Result<CopyRequest> parse_copy(std::string_view text);
+Result<ConnectRequest> parse_connect(std::string_view text);
 Result<Request> parse_request(std::string_view text);
 Result<Stats> parse_stats(std::string_view text);
 

@@ -181,6 +181,16 @@ Result<CopyRequest> read_copy(const Field& field) {
   return message;
 }
 
+Result<ConnectRequest> read_connect(const Field& field) {
+  ConnectRequest message;
+  TRY(field.read_required("host", message.host));
+  uint32_t port = 0;
+  TRY(field.read_required("port", port));
+  if (port == 0 || port > UINT16_MAX) return field.at("port").invalid("not a port");
+  message.port = static_cast<uint16_t>(port);
+  return message;
+}
+
 Result<Request> read_request(const Field& field) {
   Request message;
   TRY(field.read_required("operation", message.operation));
@@ -228,6 +238,10 @@ Result<ExecRequest> parse_exec(std::string_view text) {
 
 Result<CopyRequest> parse_copy(std::string_view text) {
   return parse_document(text, "copy request", kMaxDocument, read_copy);
+}
+
+Result<ConnectRequest> parse_connect(std::string_view text) {
+  return parse_document(text, "kConnect", kMaxDocument, read_connect);
 }
 
 Result<Request> parse_request(std::string_view text) {

@@ -52,6 +52,7 @@ constexpr auto kToGuestRules = std::to_array<Rule>({
     {FrameType::kRequest, kMaxDocument, kFirstRequestSession, UINT32_MAX},
     {FrameType::kCopyIn, kMaxDocument, kFirstRequestSession, UINT32_MAX},
     {FrameType::kCopyOut, kMaxDocument, kFirstRequestSession, UINT32_MAX},
+    {FrameType::kConnect, kMaxDocument, kFirstRequestSession, UINT32_MAX},
     {FrameType::kStdin, kMaxData, kInitSession, UINT32_MAX},
     {FrameType::kStdinEof, 0, kInitSession, UINT32_MAX},
     {FrameType::kSignal, kNumberSize, kInitSession, UINT32_MAX},

@@ -6,8 +6,8 @@
 //
 //   0     the agent itself: kReady, kWake, kAwake
 //   1     the container's program: kCreate, kStart, then its streams
-//   2 …   one request each (kExec, kRequest, kCopyIn, kCopyOut), and its streams; or the program of
-//         a further container: kCreate, kStart, then its streams
+//   2 …   one request each (kExec, kRequest, kCopyIn, kCopyOut, kConnect), and its streams; or the
+//         program of a further container: kCreate, kStart, then its streams
 //
 // The guest of a pod holds several containers. Each has a number: 0 is the machine's own, that of
 // session 1. A frame that begins a session says in its header which container it is about.
@@ -74,6 +74,8 @@ enum class FrameType : uint8_t {
   kRequest = 'Q',   // JSON {"operation": …, …}: see messages.h
   kCopyIn = 'I',    // JSON CopyRequest: then the host sends kStdin (copy stream), kStdinEof; kDone
   kCopyOut = 'U',   // JSON CopyRequest: then the guest sends kStdout (copy stream); kExit
+  kConnect = 'T',   // JSON ConnectRequest: kDone when it is connected; then kStdin and kStdout are
+                    // the connection's bytes, and kExit comes when the other side has ended it
   kStdin = 'i',     // bytes
   kStdinEof = 'e',  //
   kSignal = 's',    // uint32_t signal, to the session's program; not answered

@@ -29,6 +29,9 @@ struct ActionTarget {
   // Whether the container is paused: its probes rest then, and one that was going on counts for
   // nothing. Empty: never.
   std::function<bool()> paused = nullptr;
+  // Instead of a socket in `network_namespace`, where the pod's network is none of this host's: a
+  // connected one, or why not.
+  std::function<Result<UniqueFd>(const std::string& host, uint16_t port)> connect = nullptr;
 };
 
 // An action that is going on; it is given up, and its command killed, when the object goes. `done`

@@ -254,7 +254,7 @@ Result<std::unique_ptr<RunningAction>> start_exec(const Action& action, millisec
 template <typename T, typename... Args>
 Result<std::unique_ptr<RunningAction>> start_socket(const ActionTarget& target, Args&&... args) {
   auto running = std::make_unique<T>(std::forward<Args>(args)...);
-  TRY(running->open(target.network_namespace));
+  TRY(running->open(target));
   return running;
 }
 

@@ -107,6 +107,7 @@ class Supervisor {
   // --- supervisor_machine.cc: a pod that is one microVM
   [[nodiscard]] bool is_machine() const { return record_.isolation == "microvm"; }
   Result<> create_machine(int channel, oci::Spec spec);
+  Result<UniqueFd> connect_in_machine(const std::string& host, uint16_t port) const;
   static std::optional<ContainerNumbers> numbers_in_machine(const container::Container& container);
 
   // --- supervisor_members.cc: the containers' lives

@@ -1,5 +1,11 @@
 // A pod that is one microVM: what is different about it.
+#include <array>
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "base/fs.h"
 #include "payload/microvm/control.h"
+#include "payload/microvm/machine.h"
 #include "pod/supervisor.h"
 
 namespace trivet::pod {
@@ -18,6 +24,28 @@ Result<> Supervisor::create_machine(int channel, oci::Spec spec) {
   status_.pasta = machine_->passt();
   TRY(loop_.watch(infra_->init_pidfd(), EPOLLIN, [this](uint32_t) { infra_ended(); }));
   return write_pod_status(paths_, status_);
+}
+
+// A process of the machine's shell stands between; it ends when its end of the pair does.
+Result<UniqueFd> Supervisor::connect_in_machine(const std::string& host, uint16_t port) const {
+  const bool is_local = host.empty() || host == "localhost";
+  const payload::PreparedExec prepared = TRY(payload::microvm::prepare_machine_connect(
+      {.host = is_local ? "127.0.0.1" : host, .port = port}));
+  std::array<int, 2> pair{};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
+    return fail_errno("socketpair");
+  }
+  UniqueFd ours(pair[0]);
+  const UniqueFd theirs(pair[1]);
+  const UniqueFd null = TRY(open_file("/dev/null", O_WRONLY));
+  const container::ExecOptions options{
+      .process = prepared.process,
+      .stdio = {.stdin_fd = theirs.get(), .stdout_fd = theirs.get(), .stderr_fd = null.get()},
+      .program = &prepared.program,
+      .seccomp_cache = paths_.directories.data + "/seccomp"};
+  TRY(infra_->exec(options));
+  if (fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return fail_errno("fcntl O_NONBLOCK");
+  return ours;
 }
 
 // As its guest counts them.

@@ -35,6 +35,11 @@ Result<> Supervisor::create_member(const PodContainer& plan) {
   member.target.exec = [this, &member](const std::vector<std::string>& command, int out, int err) {
     return exec_in(member, command, out, err);
   };
+  if (machine_) {
+    member.target.connect = [this](const std::string& host, uint16_t port) {
+      return connect_in_machine(host, port);
+    };
+  }
   member.monitor = std::make_unique<monitor::Monitor>(
       monitor::MonitorOptions{
           .directories = paths_.directories,

@@ -67,8 +67,10 @@ std::string SocketAction::authority() const {
                              : fmt::format("{}:{}", host_, port_);
 }
 
-Result<> SocketAction::open(int network_namespace) {
-  socket_ = TRY(begin_connection(network_namespace, host_, port_));
+Result<> SocketAction::open(const ActionTarget& target) {
+  auto socket = target.connect ? target.connect(host_, port_)
+                               : begin_connection(target.network_namespace, host_, port_);
+  socket_ = TRY(std::move(socket));
   return watch();
 }
 

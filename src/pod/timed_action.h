@@ -54,7 +54,7 @@ class SocketAction : public TimedAction {
   SocketAction& operator=(const SocketAction&) = delete;
   ~SocketAction() override;
 
-  Result<> open(int network_namespace);
+  Result<> open(const ActionTarget& target);
 
  protected:
   SocketAction(const Action& action, EventLoop& loop, std::chrono::milliseconds timeout, Done done);

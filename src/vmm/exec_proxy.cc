@@ -51,7 +51,11 @@ class Proxy {
         loop_(std::move(loop)),
         signals_(std::move(signals)),
         peer_(loop_, std::move(socket), guest::Direction::kToHost),
-        relay_(loop_, peer_, signals_, {.session = kSession, .terminal = job.terminal}) {}
+        relay_(loop_, peer_, signals_,
+               {.session = kSession,
+                .terminal = job.terminal,
+                .on_input_end = job.connect ? [this] { loop_.stop(); } : std::function<void()>()}) {
+  }
 
   Result<int> run() {
     TRY(peer_.open({.on_frame = [this](const Frame& frame) { return handle(frame); },
@@ -59,7 +63,11 @@ class Proxy {
                     .on_drained = nullptr}));
     TRY(relay_.prepare_terminal());
     TRY(confine_self());
-    peer_.send(FrameType::kExec, kSession, guest::print(job_.request));
+    if (job_.connect) {
+      peer_.send(FrameType::kConnect, kSession, guest::print(*job_.connect));
+    } else {
+      peer_.send(FrameType::kExec, kSession, guest::print(job_.request));
+    }
     TRY(loop_.run());
     if (failure_) return std::unexpected(*failure_);
     return exit_code_;

@@ -35,13 +35,17 @@ Relay::Relay(EventLoop& loop, Connection& peer, Signals& signals, Options option
     : loop_(loop),
       peer_(peer),
       signals_(signals),
-      options_(options),
+      options_(std::move(options)),
       input_(loop, STDIN_FILENO, guest::kStreamWindow,
              {.on_data =
                   [this](std::string_view data) {
                     peer_.send(FrameType::kStdin, options_.session, data);
                   },
-              .on_end = [this] { peer_.send(FrameType::kStdinEof, options_.session); }}),
+              .on_end =
+                  [this] {
+                    if (options_.on_input_end) return options_.on_input_end();
+                    peer_.send(FrameType::kStdinEof, options_.session);
+                  }}),
       stdout_{.type = FrameType::kStdout,
               .stream = {loop, STDOUT_FILENO,
                          [this](size_t bytes) { credit(FrameType::kStdout, bytes); }}},

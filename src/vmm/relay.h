@@ -34,7 +34,8 @@ class Relay {
  public:
   struct Options {
     uint32_t session = 0;
-    bool terminal = false;  // 0 is a pty's slave
+    bool terminal = false;                         // 0 is a pty's slave
+    std::function<void()> on_input_end = nullptr;  // instead of telling the guest
   };
   // Opens the descriptors at once, while there are the rights to.
   Relay(EventLoop& loop, Connection& peer, Signals& signals, Options options);

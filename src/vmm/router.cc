@@ -89,7 +89,8 @@ Result<> Router::from_client(ClientId client, const Frame& frame) {
   }
   if (!session) return std::unexpected(session.error());
   if (!*session) return {};
-  const bool stamped = container_ != 0 && begins_session(frame.type);
+  const bool stamped =
+      container_ != 0 && begins_session(frame.type) && frame.type != FrameType::kConnect;
   agent_.send(frame.type, **session, frame.payload, stamped ? container_ : frame.container);
   if (agent_.pending() > kEnough) hold_clients(true);
   return {};

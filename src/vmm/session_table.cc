@@ -7,9 +7,9 @@ namespace {
 using guest::Frame;
 using guest::FrameType;
 
-// A program with streams: one that is entered, or a container's own.
-bool is_program(FrameType begun) {
-  return begun == FrameType::kExec || begun == FrameType::kCreate;
+// What has streams in both directions: a program that is entered, a container's own, a connection.
+bool has_streams(FrameType begun) {
+  return begun == FrameType::kExec || begun == FrameType::kCreate || begun == FrameType::kConnect;
 }
 
 // Of the frames that a guest may send in a session that was begun so.
@@ -21,12 +21,12 @@ bool is_expected(FrameType begun, FrameType type) {
       return begun == FrameType::kRequest;
     case FrameType::kDone:
     case FrameType::kCredit:
-      return is_program(begun) || begun == FrameType::kCopyIn;
+      return has_streams(begun) || begun == FrameType::kCopyIn;
     case FrameType::kStdout:
     case FrameType::kExit:
-      return is_program(begun) || begun == FrameType::kCopyOut;
+      return has_streams(begun) || begun == FrameType::kCopyOut;
     case FrameType::kStderr:
-      return is_program(begun);
+      return has_streams(begun);
     default:
       return false;
   }
@@ -58,7 +58,7 @@ Result<> take_from(size_t& on_the_way, uint32_t bytes, const Frame& frame) {
 
 bool begins_session(FrameType type) {
   return type == FrameType::kCreate || type == FrameType::kExec || type == FrameType::kRequest ||
-         type == FrameType::kCopyIn || type == FrameType::kCopyOut;
+         type == FrameType::kCopyIn || type == FrameType::kCopyOut || type == FrameType::kConnect;
 }
 
 Result<uint32_t> SessionTable::begin(ClientId client, const Frame& frame) {
@@ -84,7 +84,7 @@ Result<std::optional<uint32_t>> SessionTable::from_client(ClientId client, const
 }
 
 Result<> SessionTable::note_from_client(Session& session, const Frame& frame) {
-  const bool streams = is_program(session.kind);
+  const bool streams = has_streams(session.kind);
   switch (frame.type) {
     case FrameType::kStdin:
       if (!streams && session.kind != FrameType::kCopyIn) break;

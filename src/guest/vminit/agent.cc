@@ -158,8 +158,11 @@ Session& Agent::add_session(uint32_t id, Kind kind) {
       std::make_unique<Session>(id, loop_, port_, [this](Session& ended) { finish(ended); });
   session->set_congested(congested_);
   Conversation& conversation = conversations_[id];
-  conversation = {
-      .kind = kind, .session = std::move(session), .report = {}, .container = std::nullopt};
+  conversation = {.kind = kind,
+                  .session = std::move(session),
+                  .report = {},
+                  .dialing = {},
+                  .container = std::nullopt};
   return *conversation.session;
 }
 
@@ -180,6 +183,8 @@ Result<> Agent::handle(const Frame& frame) {
       return copy(frame, Kind::kCopyIn);
     case FrameType::kCopyOut:
       return copy(frame, Kind::kCopyOut);
+    case FrameType::kConnect:
+      return connect(frame.session, frame.payload);
     case FrameType::kRequest: {
       TRY(check_new(frame.session));
       const auto message = parse_request(frame.payload);
@@ -211,6 +216,10 @@ Result<> Agent::handle_stream(const Frame& frame) {
       signal(frame.session, static_cast<int>(TRY(read_number(frame.payload))));
       return {};
     case FrameType::kAbandon:
+      if (conversations_.at(frame.session).kind == Kind::kConnection) {
+        give_up_connection(frame.session, Error(ErrorCode::kCanceled, "nobody wants it any more"));
+        return {};
+      }
       signal(frame.session, SIGKILL);
       return {};
     default:
@@ -247,7 +256,9 @@ void Agent::reap_children() {
 void Agent::finish(Session& session) {
   const uint32_t id = session.id();
   const auto found = conversations_.find(id);
-  if (found->second.kind != Kind::kProgram) {
+  if (found->second.kind == Kind::kConnection) {
+    port_.send(make_exit(id, {}));
+  } else if (found->second.kind != Kind::kProgram) {
     finish_copy(found->second, id);
   } else {
     Exit exit{.code = static_cast<uint8_t>(session.exit_code())};

@@ -33,12 +33,13 @@ class Agent {
   Error serve();
 
  private:
-  enum class Kind { kProgram, kCopyIn, kCopyOut };
+  enum class Kind { kProgram, kCopyIn, kCopyOut, kConnection };
   // What is open besides the answers that are given at once.
   struct Conversation {
     Kind kind = Kind::kProgram;
     std::unique_ptr<Session> session;
     UniqueFd report;                   // of a copy: where its process writes why it failed
+    UniqueFd dialing;                  // of a connection that is not there yet
     std::optional<uint8_t> container;  // whose own program it is
   };
   struct Held {
@@ -79,6 +80,10 @@ class Agent {
   Result<> begin_copy(const container::Container* container, Session& session, Kind kind,
                       const CopyRequest& request);
   Result<std::string> request(const Request& message, uint8_t container);
+  Result<> connect(uint32_t id, std::string_view payload);
+  Result<> begin_connection(uint32_t id, const ConnectRequest& request);
+  void finish_connection(uint32_t id);
+  void give_up_connection(uint32_t id, const Error& error);
   void shut_down(uint32_t id);
   void signal(uint32_t id, int number);
   void reap_children();

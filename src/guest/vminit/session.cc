@@ -94,6 +94,13 @@ void Session::attach(pid_t pid, StreamEnds ends) {
   update_input();
 }
 
+void Session::attach_connection(StreamEnds ends) {
+  connected_ = true;
+  exit_code_ = 0;
+  attach(0, std::move(ends));
+  open_streams();
+}
+
 void Session::open_streams() {
   open_ = true;
   update_outputs();
@@ -197,7 +204,7 @@ Result<> Session::take_input(std::string_view data) {
     return {};
   }
   pending_.append(data);
-  if (pid_ != 0) write_input();
+  if (takes_input()) write_input();
   return {};
 }
 
@@ -205,7 +212,7 @@ Result<> Session::end_input() {
   if (input_ended_) return fail(ErrorCode::kCorrupt, "agent protocol: input ends twice");
   input_ended_ = true;
   // A terminal has no end: its user types one.
-  if (pid_ != 0 && !terminal_ && pending_.empty()) close_input();
+  if (takes_input() && !terminal_ && pending_.empty()) close_input();
   return {};
 }
 

@@ -64,6 +64,8 @@ class Session {
   // The program exists. Its output is read from open_streams() on.
   void attach(pid_t pid, StreamEnds ends);
   void open_streams();
+  // There is no program, but a connection, whose end is the session's.
+  void attach_connection(StreamEnds ends);
   // It was reaped.
   void ended(int exit_code);
 
@@ -90,6 +92,7 @@ class Session {
   void close_output(Output& output);
   void update_input();
   void write_input();
+  [[nodiscard]] bool takes_input() const { return pid_ != 0 || connected_; }
   void credit_input(size_t bytes);
   void close_input();
   [[nodiscard]] Timer timer() const { return Timer{static_cast<int>(id_)}; }
@@ -101,6 +104,7 @@ class Session {
   Port& port_;
   std::function<void(Session&)> finished_;
   pid_t pid_ = 0;
+  bool connected_ = false;
   bool terminal_ = false;
   bool open_ = false;
   bool congested_ = false;

@@ -125,8 +125,14 @@ Result<Job> parse_run(const JsonView& view) {
 Result<ExecJob> parse_exec_job(const JsonView& view) {
   ExecJob job;
   std::string request;
+  std::string connect;
   TRY(view.read("request", request));
-  job.request = TRY(guest::parse_exec(request));
+  TRY(view.read("connect", connect));
+  if (!connect.empty()) {
+    job.connect = TRY(guest::parse_connect(connect));
+  } else {
+    job.request = TRY(guest::parse_exec(request));
+  }
   TRY(view.read("sync", job.sync));
   TRY(view.read("terminal", job.terminal));
   return job;
@@ -173,8 +179,12 @@ std::string print_job(const Job& job) {
 }
 
 std::string print_job(const ExecJob& job) {
-  const Json json{
-      {"request", guest::print(job.request)}, {"sync", job.sync}, {"terminal", job.terminal}};
+  Json json{{"sync", job.sync}, {"terminal", job.terminal}};
+  if (job.connect) {
+    json["connect"] = guest::print(*job.connect);
+  } else {
+    json["request"] = guest::print(job.request);
+  }
   return Json{{"exec", json}}.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

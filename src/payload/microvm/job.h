@@ -110,6 +110,9 @@ struct Job {
 // For `exec`: executed in the shell of a running VM, relays its own stdio, signals and window size.
 struct ExecJob {
   guest::ExecRequest request;
+  // Instead of a program: its stdin and stdout are those of a connection in the guest's network. It
+  // ends when either side does.
+  std::optional<guest::ConnectRequest> connect = std::nullopt;
   int sync = -1;  // the engine's conversation: closed when the program runs, or kPayloadFailed
   bool terminal = false;
 };

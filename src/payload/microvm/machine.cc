@@ -335,4 +335,13 @@ Result<PreparedExec> prepare_machine_exec(const oci::Process& process, const std
   };
 }
 
+Result<PreparedExec> prepare_machine_connect(const guest::ConnectRequest& request) {
+  ProgramBuilder builder = TRY(ProgramBuilder::make());
+  const int sync = TRY(builder.add_place());
+  builder.set_conversation({.sync = sync});
+  const ExecJob job{.request = {}, .connect = request, .sync = sync};
+  container::Program program = TRY(std::move(builder).finish(print_job(job)));
+  return PreparedExec{.process = plan_jail_process({}), .program = std::move(program)};
+}
+
 }  // namespace trivet::payload::microvm

@@ -30,6 +30,7 @@ void check_documents(std::string_view text) {
   check_document(text, guest::parse_create);
   check_document(text, guest::parse_exec);
   check_document(text, guest::parse_copy);
+  check_document(text, guest::parse_connect);
   check_document(text, guest::parse_request);
   check_document(text, guest::parse_stats);
   for (const char c : guest::parse_error(text).message()) {

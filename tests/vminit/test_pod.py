@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 
@@ -135,6 +136,48 @@ def test_what_can_not_be_made_leaves_nothing(pod):
     assert error.value.code == "command-not-found"
     session = pod.run(1, "true")
     assert session.wait_exit() == 0
+
+
+def connect(pod, port: int, host: str = "127.0.0.1"):
+    session = pod.agent.open("T", {"host": host, "port": port})
+    session.wait_done()
+    return session
+
+
+def connect_soon(pod, port: int):
+    """To what may not listen yet."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return connect(pod, port)
+        except Failed:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_a_connection_from_outside(pod):
+    server = pod.run(1, "nc", "-l", "-p", "9000", "-e", "cat")
+    with pytest.raises(Failed) as error:
+        connect(pod, 9001)
+    assert "refused" in str(error.value)
+    with pytest.raises(Failed):
+        connect(pod, 9000, "nowhere")
+    session = connect_soon(pod, 9000)
+    data = b"there and back" * 50000
+    session.write(data)
+    pod.agent.wait(lambda: len(session.stdout) == len(data))
+    assert session.stdout == data
+    session.end_input()
+    assert session.wait_exit() == 0
+    assert server.wait_exit() == 0
+
+
+def test_an_abandoned_connection_is_closed(pod):
+    server = pod.run(1, "nc", "-l", "-p", "9000", "-e", "cat")
+    session = connect_soon(pod, 9000)
+    session.send("q")
+    pod.agent.wait(lambda: session.error)
+    assert server.wait_exit() == 0
 
 
 def test_the_whole_pod_is_written_back(boot):

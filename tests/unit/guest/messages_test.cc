@@ -81,6 +81,10 @@ TEST(Messages, TheOthersComeThrough) {
   EXPECT_EQ(print(*parse_exec(print(exec))), print(exec));
   const CopyRequest copy{.path = "/a/.", .source = "b"};
   EXPECT_EQ(print(*parse_copy(print(copy))), print(copy));
+  const ConnectRequest connect{.host = "127.0.0.1", .port = 65535};
+  EXPECT_EQ(print(*parse_connect(print(connect))), print(connect));
+  EXPECT_FALSE(parse_connect(R"({"host": "127.0.0.1", "port": 65536})"));
+  EXPECT_FALSE(parse_connect(R"({"host": "127.0.0.1", "port": 0})"));
   const Request request{.operation = "update", .resources = "{}", .unix_ns = -1};
   EXPECT_EQ(print(*parse_request(print(request))), print(request));
   const Stats stats{.cpu_usage_ns = UINT64_MAX, .memory_limit = 5, .oom_kills = 1};

@@ -52,6 +52,15 @@ TEST(MicrovmJob, OfAMachineByLibkrunComesBackToo) {
   EXPECT_EQ(again->run->krun->library, 8);
 }
 
+TEST(MicrovmJob, OfAConnectionComesBackToo) {
+  const ExecJob job{.connect = guest::ConnectRequest{.host = "127.0.0.1", .port = 80}, .sync = 5};
+  const auto again = parse_job(print_job(job));
+  ASSERT_TRUE(again) << again.error().message();
+  ASSERT_TRUE(again->exec && again->exec->connect);
+  EXPECT_EQ(again->exec->connect->port, 80);
+  EXPECT_EQ(print_job(*again->exec), print_job(job));
+}
+
 TEST(MicrovmJob, OfAMemberComesBackToo) {
   MemberJob job{.container = 3,
                 .machine = 4,

@@ -70,6 +70,15 @@ TEST_F(SessionTableTest, AContainerIsMadeThenStartedThenEnds) {
   EXPECT_TRUE(table_.from_guest(frame(FrameType::kFailed, refused, "{}"))->ended);
 }
 
+TEST_F(SessionTableTest, AConnectionHasBothDirections) {
+  const uint32_t number = begin(1, 2, FrameType::kConnect);
+  EXPECT_FALSE(table_.from_guest(frame(FrameType::kDone, number))->ended);
+  EXPECT_EQ(*table_.from_client(1, frame(FrameType::kStdin, 2, "x")), number);
+  EXPECT_FALSE(table_.from_guest(frame(FrameType::kStdout, number, "x"))->ended);
+  EXPECT_THAT(table_.drop_client(1), testing::ElementsAre(number));
+  EXPECT_TRUE(table_.from_guest(frame(FrameType::kFailed, number, "{}"))->ended);
+}
+
 TEST_F(SessionTableTest, OnlyAContainerIsStarted) {
   begin(1, 2, FrameType::kExec);
   expect_corrupt(table_.from_client(1, frame(FrameType::kStart, 2)));

@@ -64,6 +64,7 @@ Result<payload::Prepared> Machine::prepare(const Start& start) {
       .vm = {.experimental = true,  // the library has asked
              .report = report_.get(),
              .no_template = boots_,
+             .blocks_signals = true,
              .pod = &pod},
       .creator_starts = true};
   TRY(start_network(start, request.vm));

@@ -46,6 +46,7 @@ void print_volume(JsonWriter& writer, const Volume& volume) {
   writer.optional_member("gid", volume.gid);
   writer.optional_member("in_memory", volume.in_memory);
   writer.optional_member("size", volume.size);
+  writer.optional_member("directories", volume.directories);
 }
 
 }  // namespace

@@ -62,7 +62,8 @@ struct Volume {
   uint32_t uid = 0;
   uint32_t gid = 0;
   bool in_memory = false;
-  uint64_t size = 0;  // in memory, in bytes; 0: the kernel's default
+  uint64_t size = 0;                     // in memory, in bytes; 0: the kernel's default
+  std::vector<std::string> directories;  // below it, parents first, with its owner and mode
 };
 
 struct CreateRequest {

@@ -122,6 +122,12 @@ Result<Volume> read_volume(const Field& field) {
   TRY(field.read("gid", volume.gid));
   TRY(field.read("in_memory", volume.in_memory));
   TRY(field.read("size", volume.size));
+  TRY(field.read("directories", volume.directories));
+  for (const std::string& path : volume.directories) {
+    if (path.empty() || !is_inner_path(path)) {
+      return field.at("directories").invalid("\"{}\" is not below the volume", path);
+    }
+  }
   return volume;
 }
 

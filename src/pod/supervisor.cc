@@ -184,6 +184,8 @@ int Supervisor::exit_code() const {
 }
 
 void Supervisor::finish() {
+  // Of several that ended at once only the first has left.
+  for (const Member& member : members_) member.monitor->leave();
   const int code = exit_code();
   end_shell();
   status_.phase = code == 0 && status_.reason != "DeadlineExceeded" && status_.message.empty()

@@ -45,15 +45,6 @@ void add_home_of_image(oci::Spec& spec, const container::OverlayRoot& overlay) {
   }
 }
 
-// A directory in a volume need not be there yet (subPath of Kubernetes).
-Result<> make_volume_directories(const oci::Spec& spec) {
-  const std::string place = std::string(kVolumesDirectory) + '/';
-  for (const oci::Mount& mount : spec.mounts) {
-    if (mount.source.starts_with(place)) TRY(make_dirs(mount.source));
-  }
-  return {};
-}
-
 Result<> add_devices(oci::Spec& spec) {
   if (!spec.linux_config || !allows_all_devices(*spec.linux_config)) return {};
   std::vector<oci::Device>& devices = spec.linux_config->devices;
@@ -170,7 +161,6 @@ Result<> Agent::create_container(const Frame& frame, const CreateRequest& reques
   oci::Spec spec = TRY_IN(oci::parse_spec(request.config), "the guest's config.json");
   if (overlay) add_home_of_image(spec, *overlay);
   TRY(add_devices(spec));
-  TRY(make_volume_directories(spec));
   TRY(join(request, spec));
   std::optional<InfraProgram> infra;
   if (request.infra) infra = TRY(make_infra_program(infra_));

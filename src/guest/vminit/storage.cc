@@ -75,6 +75,13 @@ Result<> make_upper(const std::string& upper, const std::string& lower) {
   return {};
 }
 
+Result<> make_own(const std::string& path, const Volume& volume) {
+  TRY(make_dirs(path));
+  if (::chown(path.c_str(), volume.uid, volume.gid) != 0) return fail_errno("chown \"{}\"", path);
+  if (::chmod(path.c_str(), volume.mode) != 0) return fail_errno("chmod \"{}\"", path);
+  return {};
+}
+
 // Of a machine with one container these are its own directories; the disks of images are shared by
 // the containers of a pod.
 std::string lower_directory(const CreateRequest& request, uint8_t container) {
@@ -134,8 +141,10 @@ Result<> Storage::make_volume(const Volume& volume) {
     const std::string size = volume.size == 0 ? "" : fmt::format("size={}", volume.size);
     TRY(mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, size));
   }
-  if (::chown(path.c_str(), volume.uid, volume.gid) != 0) return fail_errno("chown \"{}\"", path);
-  if (::chmod(path.c_str(), volume.mode) != 0) return fail_errno("chmod \"{}\"", path);
+  TRY(make_own(path, volume));
+  for (const std::string& name : volume.directories) {
+    TRY(make_own(fmt::format("{}/{}", path, name), volume));
+  }
   return {};
 }
 

@@ -19,13 +19,17 @@ constexpr uint64_t kMib = uint64_t{1} << 20U;
 constexpr uint64_t kGuestMib = 64;
 constexpr uint64_t kUnlimitedMib = 256;
 
-// Directories at whatever depth are none.
-Result<bool> has_files(const std::string& directory) {
-  for (const std::string& name : TRY(list_dir(AT_FDCWD, directory))) {
-    const std::string path = directory + '/' + name;
+// Whether there is anything but directories, which are listed with their parents first.
+Result<bool> has_files(const std::string& directory, const std::string& below,
+                       std::vector<std::string>& directories) {
+  for (const std::string& name : TRY(list_dir(AT_FDCWD, directory + '/' + below))) {
+    const std::string inner = below.empty() ? name : below + '/' + name;
+    const std::string path = directory + '/' + inner;
     struct stat status{};
     if (lstat(path.c_str(), &status) != 0) return fail_errno("stat \"{}\"", path);
-    if (!S_ISDIR(status.st_mode) || TRY(has_files(path))) return true;
+    if (!S_ISDIR(status.st_mode)) return true;
+    directories.push_back(inner);
+    if (TRY(has_files(directory, inner, directories))) return true;
   }
   return false;
 }
@@ -104,13 +108,15 @@ Result<> PodContent::find_volumes() {
       if (stat(path.c_str(), &status) != 0) return fail_errno("stat \"{}\"", path);
       const auto memory = pod_->memory_volumes.find(name);
       const bool in_memory = memory != pod_->memory_volumes.end();
-      if (!in_memory && (!S_ISDIR(status.st_mode) || TRY(has_files(path)))) continue;
+      std::vector<std::string> directories;
+      if (!S_ISDIR(status.st_mode) || TRY(has_files(path, "", directories))) continue;
       volumes_.push_back({.name = name,
                           .mode = status.st_mode & 07777U,
                           .uid = status.st_uid,
                           .gid = status.st_gid,
                           .in_memory = in_memory,
-                          .size = in_memory ? memory->second : 0});
+                          .size = in_memory ? memory->second : 0,
+                          .directories = std::move(directories)});
     }
   }
   for (const guest::Volume& volume : volumes_) places_.inside.insert(volume.name);

@@ -76,7 +76,7 @@ class PodContent {
 
   // Complete requests, in the order of the source.
   Result<std::vector<Member>> make_members(const Disks& disks, bool share) const;
-  [[nodiscard]] std::vector<guest::Volume> volumes() const { return volumes_; }
+  [[nodiscard]] const std::vector<guest::Volume>& volumes() const { return volumes_; }
 
  private:
   explicit PodContent(const PodSource& pod) : pod_(&pod) {}

@@ -23,7 +23,7 @@ TEST(Messages, CreateComesThrough) {
                       .addresses = {"10.0.2.15/24"},
                       .routes = {{.destination = "0.0.0.0/0", .gateway = "10.0.2.2"}},
                       .completes_handshakes = true}},
-      .volumes = {{.name = "data", .mode = 02770, .uid = 1, .gid = 2},
+      .volumes = {{.name = "data", .mode = 02770, .uid = 1, .gid = 2, .directories = {"a", "a/b"}},
                   {.name = ".shm", .mode = 01777, .in_memory = true, .size = 1U << 20U}},
       .infra = true,
       .joins = {"ipc", "uts", "pid"}};
@@ -52,6 +52,8 @@ TEST(Messages, CreateIsChecked) {
   EXPECT_THAT(error_of(R"("interfaces": [{"name": "far too long a name"}])"), HasSubstr("name"));
   EXPECT_THAT(error_of(R"("volumes": [{"name": "a/b"}])"), HasSubstr("volumes[0].name"));
   EXPECT_THAT(error_of(R"("volumes": [{"name": "a", "mode": 65536}])"), HasSubstr("mode"));
+  EXPECT_THAT(error_of(R"("volumes": [{"name": "a", "directories": ["../b"]}])"),
+              HasSubstr("directories"));
   EXPECT_THAT(error_of(R"("joins": ["mnt"])"), HasSubstr("joins"));
   EXPECT_FALSE(parse_create("{}"));
   EXPECT_FALSE(parse_create("[]"));

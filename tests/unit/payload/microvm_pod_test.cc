@@ -39,6 +39,7 @@ class MicrovmPod : public testing::Test {
     }
     ASSERT_TRUE(replace_file(AT_FDCWD, pod_ + "/volumes/config/key", "value"));
     ASSERT_TRUE(replace_file(AT_FDCWD, pod_ + "/hosts", "127.0.0.1 localhost\n"));
+    ASSERT_TRUE(make_dirs(pod_ + "/volumes/scratch/sub/inner"));
     ASSERT_EQ(chmod((pod_ + "/volumes/scratch").c_str(), 02770), 0);
   }
 
@@ -69,6 +70,9 @@ TEST_F(MicrovmPod, VolumesWithoutFilesAreTheGuests) {
     volumes.push_back(fmt::format("{} {:o} {} {}", volume.name, volume.mode,
                                   volume.in_memory ? "memory" : "disk", volume.size));
   }
+  const auto found = std::ranges::find(content->volumes(), "scratch", &guest::Volume::name);
+  ASSERT_NE(found, content->volumes().end());
+  EXPECT_THAT(found->directories, ElementsAre("sub", "sub/inner"));
   EXPECT_THAT(volumes, UnorderedElementsAre(".shm 1777 memory 67108864", "fast 755 memory 4096",
                                             "scratch 2770 disk 0"));
 }

@@ -85,7 +85,8 @@ EMPTY = [{"name": "data", "emptyDir": {}}]
 
 
 def test_its_containers_are_in_one_guest_and_share_what_a_pod_shares(pods, trivet):
-    pods.start(busybox("server", "cat /data/first; echo served > /tmp/index.html; exec httpd -f -p 8080 -h /tmp", **DATA),
+    pods.start(busybox("server", "cat /data/first; echo served > /tmp/index.html; exec httpd -f -p 8080 -h /tmp",
+                       **DATA),
                busybox("client", "exec sleep 600", **DATA),
                initContainers=[busybox("first", "hostname > /data/first; uname -r; echo done", **DATA)],
                volumes=EMPTY)

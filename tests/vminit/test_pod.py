@@ -10,7 +10,8 @@ import pytest
 from agent import Failed
 from test_vminit import config, create
 
-VOLUMES = [{"name": "data", "mode": 0o777, "directories": ["sub"]}, {"name": ".shm", "mode": 0o1777, "in_memory": True, "size": 1 << 20}]
+VOLUMES = [{"name": "data", "mode": 0o777, "directories": ["sub"]},
+           {"name": ".shm", "mode": 0o1777, "in_memory": True, "size": 1 << 20}]
 
 
 def member(*args: str, **options) -> dict:

@@ -137,11 +137,6 @@ Result<> need_sub_path(const manifest::VolumeMount& mount, const Volume& volume,
   const auto found = std::ranges::find(plan.volumes, volume.name, &PodVolume::name);
   if (path.empty() || found == plan.volumes.end()) return {};
   if (volume.kind == Volume::Kind::kEmpty) {
-    if (plan.record.isolation == "microvm") {
-      return fail(ErrorCode::kUnsupported,
-                  "{}: subPath: an emptyDir of a pod that is a microVM is mounted as a whole",
-                  manifest::place_text(mount.place));
-    }
     if (std::ranges::find(found->directories, path) == found->directories.end()) {
       found->directories.push_back(path);
     }

@@ -1,14 +1,18 @@
 // What extensions say to the infra container and it to the supervisor, what clients and servers say
-// to the name server. The first byte says which.
+// to the name server, what clients ask of the metrics endpoint. The first byte says which.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "pod/dns/message.h"
 #include "pod/dns/resolv_conf.h"
 #include "pod/extension_message.h"
 #include "pod/line_buffer.h"
+#include "pod/metrics/endpoint.h"
+#include "pod/metrics/settings.h"
 
 namespace {
 
@@ -57,12 +61,21 @@ void fuzz_dns(std::string_view message) {
   if (dns::is_answer(message, query->id, query->question)) std::abort();
 }
 
+void fuzz_metrics(std::string_view head) {
+  namespace metrics = trivet::metrics;
+  const std::string answer =
+      metrics::answer_request(head, [] { return std::optional<std::string>("# EOF\n"); });
+  if (!answer.starts_with("HTTP/1.1 ") || answer.find("\r\n\r\n") == answer.npos) std::abort();
+  const auto ports = metrics::parse_settings(head);
+  if (ports && ports->pod == 0) std::abort();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 7) {
+  switch (data[0] % 8) {
     case 0:
       fuzz_line(text, pod::parse_order, pod::print_order);
       break;
@@ -81,9 +94,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 5:
       fuzz_dns(text);
       break;
-    default:
+    case 6:
       (void)dns::find_upstreams(text);
       (void)dns::parse_upstreams(text);
+      break;
+    default:
+      fuzz_metrics(text);
   }
   return 0;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import re
 import socket
 import ssl
@@ -305,10 +306,10 @@ def test_the_grace_of_a_liveness_probe(pods):
 
 
 def test_a_probe_that_hangs_does_not_hold_the_pods_end(pods):
-    pods.run(box("a", "touch /ready; exec sleep 600", readinessProbe={
-        "exec": {"command": ["sh", "-c", "ls /ready || exec sleep 4711"]}, "periodSeconds": 1,
+    pods.run(box("a", readinessProbe={
+        "exec": {"command": ["sh", "-c", "if ls /hang; then exec sleep 4711; fi"]}, "periodSeconds": 1,
         "timeoutSeconds": 600}))
-    pods.exec("a", "rm", "/ready")
+    pods.exec("a", "touch", "/hang")
     wait_for(lambda: "sleep 4711" in pods.exec("a", "ps"))
     begun = time.monotonic()
     pods.trivet.run("pod", "stop", "pod")
@@ -328,12 +329,12 @@ def test_hooks_may_be_http(pods):
 
     def watch() -> None:
         # The file is gone with the container.
-        while True:
+        while os.path.exists(f"/proc/{pid}/root"):
             try:
                 with open(f"/proc/{pid}/root/request", encoding="utf-8", newline="") as file:
                     seen.append(file.read())
             except OSError:
-                return
+                pass
             time.sleep(0.002)
 
     watcher = threading.Thread(target=watch)

@@ -23,6 +23,7 @@
 #include "base/unique_fd.h"
 #include "container/timing.h"
 #include "linux/cgroup.h"
+#include "linux/seccomp.h"
 #include "oci/spec.h"
 #include "oci/state.h"
 
@@ -91,8 +92,9 @@ struct CreateOptions {
   bool no_pivot = false;
   bool no_new_keyring = false;
   cgroup::Driver cgroup_driver = cgroup::Driver::kCgroupfs;
-  std::string seccomp_cache;     // directory; empty: no cache
-  size_t max_containers = 1024;  // in state_root; kLimitExceeded beyond it
+  std::string seccomp_cache;                          // directory; empty: no cache
+  const seccomp::Program* seccomp_program = nullptr;  // instead of linux.seccomp: compiled already
+  size_t max_containers = 1024;                       // in state_root; kLimitExceeded beyond it
   // The text of config.json, kept with the state; empty: it is printed from the spec.
   std::string_view config_json;
   // Whether start() can be called by other processes (`create` and `start` of the OCI runtime) or
@@ -121,8 +123,9 @@ struct ExecOptions {
   std::string pidfd_socket;  // as in CreateOptions
   int preserve_fds = 0;
   const Program* program = nullptr;
-  std::string seccomp_cache;  // directory; empty: no cache
-  std::string cgroup;         // a path below the container's cgroup; empty: the container's own
+  std::string seccomp_cache;                          // directory; empty: no cache
+  const seccomp::Program* seccomp_program = nullptr;  // as in CreateOptions
+  std::string cgroup;  // a path below the container's cgroup; empty: the container's own
 };
 
 // A process that was put into a container. It is a child of the caller.

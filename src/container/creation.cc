@@ -214,7 +214,9 @@ Result<> Creation::make_plans() {
   process_.keep_groups = namespaces_.user && geteuid() != 0 && process_.groups.empty() &&
                          maps_only_the_caller(namespaces_.gid_map);
   TRY(plan_linux_process(*spec_.linux_config, process_));
-  if (spec_.linux_config->seccomp) {
+  if (options_.seccomp_program != nullptr) {
+    use_seccomp(*options_.seccomp_program, process_);
+  } else if (spec_.linux_config->seccomp) {
     TRY(plan_seccomp(*spec_.linux_config->seccomp, options_.seccomp_cache, process_));
   }
   if (!options_.overlay) {

@@ -46,15 +46,16 @@ Result<> follow_exec(int sync_fd, const StagePlan& plan, const ExecOptions& opti
   }
 }
 
-Result<ProcessPlan> plan_exec(const ExecOptions& options, const oci::Spec& spec,
-                              const std::string& seccomp_cache) {
+Result<ProcessPlan> plan_exec(const ExecOptions& options, const oci::Spec& spec) {
   std::vector<std::string> warnings;
   ProcessPlan plan = TRY(plan_process(options.process, powers_in(*spec.linux_config), warnings));
   plan.preserve_fds = static_cast<uint32_t>(options.preserve_fds);
   plan_program(options.program, plan);
   TRY(plan_linux_process(*spec.linux_config, plan));
-  if (spec.linux_config->seccomp) {
-    TRY(plan_seccomp(*spec.linux_config->seccomp, seccomp_cache, plan));
+  if (options.seccomp_program != nullptr) {
+    use_seccomp(*options.seccomp_program, plan);
+  } else if (spec.linux_config->seccomp) {
+    TRY(plan_seccomp(*spec.linux_config->seccomp, options.seccomp_cache, plan));
   }
   return plan;
 }
@@ -96,7 +97,7 @@ Result<Started> Container::exec(const ExecOptions& options) const {
   }
   const UniqueFd init = TRY(open_pidfd(record_.init));
   const oci::Spec spec = TRY(load_shell());
-  ProcessPlan process = TRY(plan_exec(options, spec, options.seccomp_cache));
+  ProcessPlan process = TRY(plan_exec(options, spec));
   const auto root_fd = open_file(fmt::format("/proc/{}/root", record_.init.pid), O_PATH);
   if (root_fd) add_home(root_fd->get(), process.uid, process.env);
   SyncPair sync = TRY(make_sync_pair());

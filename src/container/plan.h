@@ -170,6 +170,9 @@ void plan_program(const Program* program, ProcessPlan& plan);
 // linux.personality and linux.memoryPolicy.
 Result<> plan_linux_process(const oci::Linux& config, ProcessPlan& plan);
 
+// A compiled profile into the plan.
+void use_seccomp(const seccomp::Program& program, ProcessPlan& plan);
+
 // linux.seccomp into the plan; `cache` as CreateOptions::seccomp_cache.
 Result<> plan_seccomp(const oci::Seccomp& seccomp, const std::string& cache, ProcessPlan& plan);
 

@@ -255,14 +255,17 @@ Result<> plan_linux_process(const oci::Linux& config, ProcessPlan& plan) {
   return {};
 }
 
-Result<> plan_seccomp(const oci::Seccomp& seccomp, const std::string& cache, ProcessPlan& plan) {
-  const auto program = TRY_IN(seccomp::compile_cached(seccomp, cache), "linux.seccomp");
+void use_seccomp(const seccomp::Program& program, ProcessPlan& plan) {
   plan.seccomp = program.instructions;
   plan.seccomp_flags = program.flags;
-  if (!program.wants_listener) {
-    plan.seccomp_flags &= ~static_cast<uint32_t>(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
-    return {};
-  }
+  if (program.wants_listener) return;
+  plan.seccomp_flags &= ~static_cast<uint32_t>(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+}
+
+Result<> plan_seccomp(const oci::Seccomp& seccomp, const std::string& cache, ProcessPlan& plan) {
+  const auto program = TRY_IN(seccomp::compile_cached(seccomp, cache), "linux.seccomp");
+  use_seccomp(program, plan);
+  if (!program.wants_listener) return {};
   TRY(plan_listener(seccomp, plan));
   // With a listener the kernel takes TSYNC only in a newer form, and the init has one thread.
   plan.seccomp_flags &= ~static_cast<uint32_t>(SECCOMP_FILTER_FLAG_TSYNC);

@@ -25,6 +25,11 @@ void print_file(JsonWriter& writer, const InlineFile& file) {
   writer.member("content", encode_base64(file.content));
 }
 
+void print_filter(JsonWriter& writer, const SeccompFilter& filter) {
+  writer.member("instructions", encode_base64(filter.instructions));
+  writer.optional_member("flags", filter.flags);
+}
+
 void print_route(JsonWriter& writer, const Route& route) {
   writer.member("destination", route.destination);
   writer.optional_member("gateway", route.gateway);
@@ -69,6 +74,7 @@ std::string print(const Wake& message) {
 std::string print(const CreateRequest& message) {
   return print_object([&](JsonWriter& writer) {
     writer.member("config", message.config);
+    writer.object("seccomp", message.seccomp, print_filter);
     writer.optional_member("lower_device", message.lower_device);
     writer.optional_member("scratch_device", message.scratch_device);
     writer.optional_member("lower_share", message.lower_share);

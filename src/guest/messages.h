@@ -39,6 +39,12 @@ struct InlineFile {
   std::string content;  // base64 in JSON
 };
 
+// What linux.seccomp of the guest's configuration is compiled to, which is the host's work.
+struct SeccompFilter {
+  std::string instructions;  // of struct sock_filter; base64 in JSON
+  uint32_t flags = 0;        // SECCOMP_FILTER_FLAG_*
+};
+
 // The guest's network, as the host has decided it. Without interfaces there is the loopback device.
 struct Route {
   std::string destination;  // "0.0.0.0/0"
@@ -71,6 +77,7 @@ struct CreateRequest {
   // kShareDirectory and kFilesDirectory. Its root.path is below kShareDirectory, or unused with
   // `lower_device`.
   std::string config;
+  std::optional<SeccompFilter> seccomp;  // instead of its linux.seccomp
   std::string lower_device;     // "vda": EROFS (or ext4), mounted read-only at kLowerDirectory
   std::string scratch_device;   // "vdb": ext4 at kScratchDirectory, upper and work of the overlay
   std::string lower_share;      // instead of lower_device: a directory below kShareDirectory

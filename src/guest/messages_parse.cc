@@ -18,6 +18,9 @@ constexpr size_t kMaxFiles = 64;
 constexpr size_t kMaxInterfaces = 16;
 constexpr size_t kMaxVolumes = 256;
 constexpr size_t kMaxHostname = 64;
+// struct sock_filter, and how many of them the kernel takes (BPF_MAXINSNS).
+constexpr size_t kFilterInstruction = 8;
+constexpr size_t kMaxFilter = 4096;
 constexpr size_t kEntropyDigits = 128;
 constexpr size_t kMachineIdDigits = 32;
 
@@ -89,6 +92,20 @@ Result<InlineFile> read_file_field(const Field& field) {
   return file;
 }
 
+Result<SeccompFilter> read_filter(const Field& field) {
+  SeccompFilter filter;
+  std::string instructions;
+  TRY(field.read_required("instructions", instructions));
+  const Field place = field.at("instructions");
+  filter.instructions = TRY_IN(decode_base64(instructions), "{}", place.path());
+  if (filter.instructions.empty() || filter.instructions.size() % kFilterInstruction != 0 ||
+      filter.instructions.size() > kMaxFilter * kFilterInstruction) {
+    return place.invalid("no seccomp program");
+  }
+  TRY(field.read("flags", filter.flags));
+  return filter;
+}
+
 Result<Route> read_route(const Field& field) {
   Route route;
   TRY(field.read_required("destination", route.destination));
@@ -148,6 +165,7 @@ Result<> read_pod(const Field& field, CreateRequest& message) {
 Result<CreateRequest> read_create(const Field& field) {
   CreateRequest message;
   TRY(field.read_required("config", message.config));
+  TRY(field.read("seccomp", message.seccomp, read_filter));
   TRY(field.read("lower_device", message.lower_device));
   TRY(field.read("scratch_device", message.scratch_device));
   for (const auto& [name, device] : {std::pair("lower_device", &message.lower_device),

@@ -37,7 +37,7 @@
 
 namespace trivet::guest {
 
-inline constexpr uint32_t kProtocolVersion = 2;
+inline constexpr uint32_t kProtocolVersion = 3;
 inline constexpr const char* kAgentPort = "dev.trivet.agent";
 inline constexpr const char* kShareTag =
     "trivet";  // of the one virtiofs device, where there is one

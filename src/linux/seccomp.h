@@ -36,6 +36,9 @@ Result<oci::Seccomp> default_profile(const std::vector<std::string>& capabilitie
 Result<oci::Seccomp> parse_profile(std::string_view json,
                                    const std::vector<std::string>& capabilities);
 
+// The instructions as they are in memory.
+[[nodiscard]] std::string_view bytes_of(const Program& program);
+
 // What `features` lists.
 [[nodiscard]] std::vector<std::string> known_actions();
 [[nodiscard]] std::vector<std::string> known_operators();

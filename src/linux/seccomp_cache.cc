@@ -100,11 +100,6 @@ std::string key_of(const oci::Seccomp& profile) {
   return key.take();
 }
 
-std::string_view bytes_of(const Program& program) {
-  return {reinterpret_cast<const char*>(program.instructions.data()),
-          program.instructions.size() * sizeof(sock_filter)};
-}
-
 std::string print_entry(const std::string& key, const Program& program) {
   Header header{};
   header.magic = kMagic;
@@ -166,6 +161,11 @@ Result<UniqueFd> open_cache(const std::string& directory) {
 }
 
 }  // namespace
+
+std::string_view bytes_of(const Program& program) {
+  return {reinterpret_cast<const char*>(program.instructions.data()),
+          program.instructions.size() * sizeof(sock_filter)};
+}
 
 Result<Program> compile_cached(const oci::Seccomp& profile, const std::string& cache_dir) {
   if (cache_dir.empty()) return compile(profile);

@@ -231,6 +231,7 @@ Result<> Monitor::prepare_payload(const oci::Spec& spec, const std::string& bund
                            .overlay = &record_.overlay,
                            .choice = choice,
                            .wasm_cache = options_.directories.data + "/wasm",
+                           .seccomp_cache = options_.directories.data + "/seccomp",
                            .creator_starts = true};
   if (choice.isolation == payload::Isolation::kMicrovm) {
     life.report = TRY(payload::microvm::make_report());

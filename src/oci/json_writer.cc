@@ -1,8 +1,20 @@
 #include "oci/json_writer.h"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 namespace trivet::oci {
+
+namespace {
+
+// Nothing to be escaped in it, as in almost every text of a configuration.
+bool is_plain(std::string_view text) {
+  return std::ranges::all_of(text,
+                             [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+}
+
+}  // namespace
 
 void JsonWriter::open(char bracket) {
   text_ += bracket;
@@ -30,6 +42,10 @@ void JsonWriter::write_key(std::string_view key) {
 }
 
 void JsonWriter::write(std::string_view value) {
+  if (is_plain(value)) {
+    text_.append(1, '"').append(value).append(1, '"');
+    return;
+  }
   text_ += nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

@@ -54,6 +54,7 @@ Result<> choose_payload(const Globals& globals, const Arguments& arguments, Star
                            .data_directory = default_data_dir(),
                            .choice = choice,
                            .wasm_cache = wasm_cache_directory(),
+                           .seccomp_cache = default_state_dir() + "/seccomp",
                            .creator_starts = starter == Starter::kCreator,
                            .on_warning = warning_sink(globals)};
   request.vm.experimental = arguments.has("experimental");

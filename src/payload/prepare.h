@@ -51,6 +51,7 @@ struct Request {
   int wasm_report = -1;     // see wasm/report.h; stays the caller's
   std::string wasm_places;  // see wasm/read_only_root.h; empty: an overlay is always writable
   VmRequest vm;
+  std::string seccomp_cache;  // of the profiles that guests get compiled; empty: no cache
   // Whether only whoever creates the container will start it: CreateOptions::StartBy::kCreator.
   bool creator_starts = false;
   std::function<void(const std::string&)> on_warning;

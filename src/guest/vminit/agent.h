@@ -17,6 +17,7 @@
 #include "guest/vminit/port.h"
 #include "guest/vminit/session.h"
 #include "guest/vminit/storage.h"
+#include "linux/seccomp.h"
 
 namespace trivet::guest {
 
@@ -44,6 +45,7 @@ class Agent {
   };
   struct Held {
     std::optional<container::Container> container;
+    std::optional<seccomp::Program> filter;  // of all its processes
     std::optional<MemoryWatch> memory_watch;
   };
 
@@ -74,8 +76,7 @@ class Agent {
   void watch_memory(uint8_t number);
   Result<> start(uint32_t id);
   Result<> exec(const Frame& frame);
-  Result<> exec_process(const container::Container* container, Session& session,
-                        const ExecRequest& request);
+  Result<> exec_process(uint8_t number, Session& session, const ExecRequest& request);
   Result<> copy(const Frame& frame, Kind kind);
   Result<> begin_copy(const container::Container* container, Session& session, Kind kind,
                       const CopyRequest& request);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstring>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -43,6 +44,15 @@ void add_home_of_image(oci::Spec& spec, const container::OverlayRoot& overlay) {
   if (root && spec.process) {
     container::add_home(root->get(), spec.process->user.uid, spec.process->env);
   }
+}
+
+seccomp::Program make_program(const SeccompFilter& filter) {
+  seccomp::Program program;
+  program.instructions.resize(filter.instructions.size() / sizeof(sock_filter));
+  std::memcpy(program.instructions.data(), filter.instructions.data(),
+              program.instructions.size() * sizeof(sock_filter));
+  program.flags = filter.flags;
+  return program;
 }
 
 Result<> add_devices(oci::Spec& spec) {
@@ -166,6 +176,8 @@ Result<> Agent::create_container(const Frame& frame, const CreateRequest& reques
   if (request.infra) infra = TRY(make_infra_program(infra_));
   const bool terminal = spec.process && spec.process->terminal;
   ProgramPipes pipes = terminal || infra ? TRY(make_null_streams()) : TRY(make_program_pipes());
+  std::optional<seccomp::Program> filter;
+  if (request.seccomp) filter = make_program(*request.seccomp);
   const container::CreateOptions options{
       .state_root = kStateRoot,
       .id = container_id(frame.container),
@@ -173,6 +185,7 @@ Result<> Agent::create_container(const Frame& frame, const CreateRequest& reques
       .overlay = overlay,
       .stdio = pipes.stdio(),
       .program = infra ? &infra->program : nullptr,
+      .seccomp_program = filter ? &*filter : nullptr,
       .config_json = request.config,
       .start_by = container::CreateOptions::StartBy::kCreator,
       .signals_at_start = request.blocks_signals
@@ -186,6 +199,7 @@ Result<> Agent::create_container(const Frame& frame, const CreateRequest& reques
   add_session(frame.session, Kind::kProgram).attach(container.init().pid, std::move(ends));
   conversations_.at(frame.session).container = frame.container;
   containers_[frame.container].container = std::move(container);
+  containers_[frame.container].filter = std::move(filter);
   watch_memory(frame.container);
   return {};
 }
@@ -258,7 +272,7 @@ Result<> Agent::exec(const Frame& frame) {
   }
   const auto request = parse_exec(frame.payload);
   Session& session = add_session(id, Kind::kProgram);
-  const Result<> done = request ? exec_process(find_container(frame.container), session, *request)
+  const Result<> done = request ? exec_process(frame.container, session, *request)
                                 : std::unexpected(request.error());
   answer(id, done);
   if (done) {
@@ -269,8 +283,9 @@ Result<> Agent::exec(const Frame& frame) {
   return {};
 }
 
-Result<> Agent::exec_process(const container::Container* container, Session& session,
+Result<> Agent::exec_process(uint8_t number, Session& session,
                              const ExecRequest& request) {
+  const container::Container* container = find_container(number);
   if (container == nullptr) return fail(ErrorCode::kWrongState, "container not running");
   container::ExecOptions options {
     .process = TRY(oci::parse_process(request.process))
@@ -279,6 +294,8 @@ Result<> Agent::exec_process(const container::Container* container, Session& ses
   const bool terminal = options.process.terminal;
   ProgramPipes pipes = terminal || request.detach ? TRY(make_null_streams()) : TRY(make_program_pipes());
   options.stdio = pipes.stdio();
+  const auto& filter = containers_.at(number).filter;
+  if (filter) options.seccomp_program = &*filter;
   container::Started started = TRY(container->exec(options));
   StreamEnds ends = std::move(pipes.ours);
   if (terminal) ends = TRY(make_terminal_ends(std::move(started.console)));

@@ -8,6 +8,7 @@
 #include "base/paths.h"
 #include "payload/host_program.h"
 #include "payload/microvm/control.h"
+#include "payload/microvm/guest_filter.h"
 #include "payload/microvm/guest_spec.h"
 #include "payload/microvm/image_disk.h"
 #include "payload/microvm/initramfs.h"
@@ -212,6 +213,7 @@ class Machine {
 
   Result<> add_create() {
     guest::CreateRequest& create = job_.create;
+    TRY(compile_filter(request_.seccomp_cache, guest_.guest, create));
     create.config = oci::print_spec(guest_.guest);
     create.share = job_.share;
     create.blocks_signals = request_.vm.blocks_signals;

@@ -11,6 +11,7 @@ using testing::HasSubstr;
 TEST(Messages, CreateComesThrough) {
   const CreateRequest request{
       .config = R"({"a": "b"})",
+      .seccomp = SeccompFilter{.instructions = std::string("\0\1\2\3\4\5\6\xFF", 8), .flags = 2},
       .lower_device = "vda",
       .scratch_device = "vdb",
       .lower_share = "image/layer",
@@ -30,6 +31,8 @@ TEST(Messages, CreateComesThrough) {
   const auto again = parse_create(print(request));
   ASSERT_TRUE(again) << again.error().message();
   EXPECT_EQ(again->config, request.config);
+  EXPECT_EQ(again->seccomp.value().instructions, request.seccomp->instructions);
+  EXPECT_EQ(again->seccomp.value().flags, 2U);
   EXPECT_EQ(again->files.at(0).content, request.files.at(0).content);
   EXPECT_EQ(again->files.at(0).mode, 0600U);
   EXPECT_EQ(again->interfaces.at(0).routes.at(0).gateway, "10.0.2.2");
@@ -55,6 +58,10 @@ TEST(Messages, CreateIsChecked) {
   EXPECT_THAT(error_of(R"("volumes": [{"name": "a", "directories": ["../b"]}])"),
               HasSubstr("directories"));
   EXPECT_THAT(error_of(R"("joins": ["mnt"])"), HasSubstr("joins"));
+  for (const char* wrong : {"", "AAAA", "AAAAAAAAAAA?"}) {
+    EXPECT_THAT(error_of(fmt::format(R"("seccomp": {{"instructions": "{}"}})", wrong)),
+                HasSubstr("seccomp.instructions"));
+  }
   EXPECT_FALSE(parse_create("{}"));
   EXPECT_FALSE(parse_create("[]"));
 }

@@ -125,6 +125,8 @@ struct ExecOptions {
   const Program* program = nullptr;
   std::string seccomp_cache;                          // directory; empty: no cache
   const seccomp::Program* seccomp_program = nullptr;  // as in CreateOptions
+  // What the container was created with, for a caller who has it still; otherwise it is read.
+  const oci::Spec* shell = nullptr;
   std::string cgroup;  // a path below the container's cgroup; empty: the container's own
 };
 

@@ -96,7 +96,9 @@ Result<Started> Container::exec(const ExecOptions& options) const {
                 status_name(now));
   }
   const UniqueFd init = TRY(open_pidfd(record_.init));
-  const oci::Spec spec = TRY(load_shell());
+  oci::Spec loaded;
+  if (options.shell == nullptr) loaded = TRY(load_shell());
+  const oci::Spec& spec = options.shell != nullptr ? *options.shell : loaded;
   ProcessPlan process = TRY(plan_exec(options, spec));
   const auto root_fd = open_file(fmt::format("/proc/{}/root", record_.init.pid), O_PATH);
   if (root_fd) add_home(root_fd->get(), process.uid, process.env);

@@ -45,6 +45,7 @@ class Agent {
   };
   struct Held {
     std::optional<container::Container> container;
+    oci::Spec spec;
     std::optional<seccomp::Program> filter;  // of all its processes
     std::optional<MemoryWatch> memory_watch;
   };

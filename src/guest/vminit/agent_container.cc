@@ -198,8 +198,10 @@ Result<> Agent::create_container(const Frame& frame, const CreateRequest& reques
   if (infra) ends = TRY(make_socket_ends(std::move(infra->channel)));
   add_session(frame.session, Kind::kProgram).attach(container.init().pid, std::move(ends));
   conversations_.at(frame.session).container = frame.container;
-  containers_[frame.container].container = std::move(container);
-  containers_[frame.container].filter = std::move(filter);
+  Held& held = containers_[frame.container];
+  held.container = std::move(container);
+  held.spec = std::move(spec);
+  held.filter = std::move(filter);
   watch_memory(frame.container);
   return {};
 }
@@ -294,8 +296,9 @@ Result<> Agent::exec_process(uint8_t number, Session& session,
   const bool terminal = options.process.terminal;
   ProgramPipes pipes = terminal || request.detach ? TRY(make_null_streams()) : TRY(make_program_pipes());
   options.stdio = pipes.stdio();
-  const auto& filter = containers_.at(number).filter;
-  if (filter) options.seccomp_program = &*filter;
+  const Held& held = containers_.at(number);
+  options.shell = &held.spec;
+  if (held.filter) options.seccomp_program = &*held.filter;
   container::Started started = TRY(container->exec(options));
   StreamEnds ends = std::move(pipes.ours);
   if (terminal) ends = TRY(make_terminal_ends(std::move(started.console)));

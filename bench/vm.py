@@ -41,8 +41,8 @@ def kernel_command_line() -> str:
     """As src/vmm/qemu_plan.cc has it for a machine under software emulation."""
     facts = json.loads((harness.VM_DIR / "host.json").read_text())
     return ("console=ttyS0 quiet panic=-1 reboot=t no_timer_check cryptomgr.notests noreplace-smp "
-            f"init_on_alloc=0 random.trust_cpu=on audit=0 tsc_early_khz={facts['tsc_khz']} "
-            "tsc=reliable mitigations=off")
+            "rcupdate.rcu_expedited=1 init_on_alloc=0 random.trust_cpu=on audit=0 "
+            f"tsc_early_khz={facts['tsc_khz']} tsc=reliable mitigations=off")
 
 
 class Machines:
@@ -55,8 +55,7 @@ class Machines:
         self.workspace = workspace
         self.sample = sample
         self.folder = workspace.folder / "vm"
-        self.folder.mkdir()
-        self.trivet = harness.Trivet(self.folder)
+        self.trivet = workspace.trivet(self.folder)
         self.trivet.isolation = "microvm"
         layout = self.folder / "image"
         layers = [*harness.busybox_layers(), self.big_layer()]

@@ -64,21 +64,22 @@ void Monitor::leave() {
     loop_.clear_timer(timer, this);
   }
   status_.monitor = {};
-  bool removed = false;
+  std::string removed;
   if (record_.remove) {
     // As it is now: it may have been renamed.
     const auto record = read_record(options_.directories, options_.id);
-    const auto done = remove_traces(options_.directories, record.value_or(record_));
-    removed = done.has_value();
-    if (!done) status_.error = done.error().message();
+    auto hidden = hide_traces(options_.directories, record.value_or(record_));
+    if (!hidden) status_.error = hidden.error().message();
+    removed = std::move(hidden).value_or("");
   }
-  if (!removed) {
+  if (removed.empty()) {
     save_status();
     (void)::unlink((options_.directories.runtime(options_.id) + "/attach.sock").c_str());
   }
   // From here on another monitor may start the container again.
   lock_.reset();
   say_goodbye(make_frame(Frame::kExit, status_.exit_code));
+  if (!removed.empty()) (void)remove_tree(AT_FDCWD, removed);
   for (const ProcessId& pasta : strays_) (void)net::stop_pasta(pasta);
 }
 

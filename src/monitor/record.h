@@ -123,6 +123,8 @@ struct Directories {
   [[nodiscard]] std::string runtime(const std::string& id) const {
     return state + "/containers/" + id;
   }
+  // What is left of containers that are gone: nobody needs to wait for its removal.
+  [[nodiscard]] std::string removed() const { return data + "/removed"; }
   [[nodiscard]] std::string engine() const { return state + "/oci"; }
 };
 

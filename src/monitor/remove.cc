@@ -54,6 +54,17 @@ Result<> release_name(const Directories& directories, const Record& record) {
   return {};
 }
 
+// The record is last: as long as it is there, the removal can be repeated.
+Failures remove_all_but_record(const Directories& directories, const Record& record) {
+  Failures failures;
+  for (const std::string& volume : record.anonymous_volumes) {
+    failures.add(remove_tree(AT_FDCWD, directories.data + "/volumes/" + volume));
+  }
+  failures.add(release_name(directories, record));
+  failures.add(remove_tree(AT_FDCWD, directories.runtime(record.id)));
+  return failures;
+}
+
 }  // namespace
 
 Result<UniqueFd> take_lock(const std::string& runtime_directory) {
@@ -84,15 +95,21 @@ Result<> remove_container(const Directories& directories, const Record& record) 
 }
 
 Result<> remove_traces(const Directories& directories, const Record& record) {
-  Failures failures;
-  for (const std::string& volume : record.anonymous_volumes) {
-    failures.add(remove_tree(AT_FDCWD, directories.data + "/volumes/" + volume));
-  }
-  failures.add(release_name(directories, record));
-  failures.add(remove_tree(AT_FDCWD, directories.runtime(record.id)));
-  // Last: as long as the record is there, the removal can be repeated.
+  Failures failures = remove_all_but_record(directories, record);
   failures.add(remove_tree(AT_FDCWD, directories.container(record.id)));
   return std::move(failures).result();
+}
+
+Result<std::string> hide_traces(const Directories& directories, const Record& record) {
+  Failures failures = remove_all_but_record(directories, record);
+  const std::string from = directories.container(record.id);
+  std::string to = directories.removed() + "/" + record.id;
+  failures.add(make_dirs(directories.removed(), 0700));
+  if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) {
+    failures.add(fail_errno("rename \"{}\" to \"{}\"", from, to));
+  }
+  TRY(std::move(failures).result());
+  return to;
 }
 
 }  // namespace trivet::monitor

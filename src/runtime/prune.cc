@@ -31,6 +31,7 @@ class Pruning {
       prune_runtime_directory(id);
     }
     for (const std::string& name : TRY(entries(home_.names()))) prune_name(name);
+    for (const std::string& id : TRY(entries(home_.directories.removed()))) prune_removed(id);
     if (failure_) return std::unexpected(*failure_);
     return std::move(result_);
   }
@@ -88,6 +89,15 @@ class Pruning {
     if (unlinkat(AT_FDCWD, path.c_str(), 0) != 0 && errno != ENOENT) {
       note(fail_errno("unlink \"{}\"", path));
     }
+  }
+
+  // Its monitor may be at it still, which makes no difference.
+  void prune_removed(const std::string& id) {
+    const std::string path = fmt::format("{}/{}", home_.directories.removed(), id);
+    const uint64_t bytes = disk_usage(AT_FDCWD, path).value_or(0);
+    const auto removed = remove_tree(AT_FDCWD, path);
+    note(removed);
+    if (removed) result_.bytes += bytes;
   }
 
   const Home& home_;

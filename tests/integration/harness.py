@@ -525,7 +525,8 @@ class HostState:
         mounts = {line.split()[4] for line in
                   pathlib.Path("/proc/self/mountinfo").read_text().splitlines()}
         files = set()
-        for folder in (trivet.data / "containers", trivet.data / "names", trivet.data / "volumes",
+        for folder in (trivet.data / "containers", trivet.data / "removed", trivet.data / "names",
+                       trivet.data / "volumes",
                        trivet.data / "pods", trivet.data / "pod-names",
                        trivet.state / "containers", trivet.state / "oci"):
             if folder.is_dir():

@@ -130,8 +130,11 @@ def test_garbage_in_the_state_does_not_stop_anything(trivet):
     half_made = trivet.data / "containers" / ("1" * 64)
     half_made.mkdir()
     (trivet.data / "names" / "dangling").symlink_to("2" * 64)
+    half_removed = trivet.data / "removed" / ("3" * 64)
+    half_removed.mkdir(parents=True)
+    (half_removed / "config.json").write_text("{}")
     assert "good" in [row["Names"] for row in trivet.containers()]
     trivet.run("rm", "-f", "good")
     trivet.run("prune", "-f")
-    assert not broken.exists() and not half_made.exists()
+    assert not broken.exists() and not half_made.exists() and not half_removed.exists()
     trivet.spawn("true", options=["--name", "dangling"])

@@ -49,6 +49,8 @@ class Workspace:
 
     def __init__(self, folder: pathlib.Path):
         self.folder = folder
+        # Where /run is in memory, as on most hosts; what a program keeps there goes with it.
+        self.run = pathlib.Path(tempfile.mkdtemp(prefix="tvb-", dir="/dev/shm"))
         self.number = 0
         self.errors = (folder / "stderr").open("w+b")
         self.nothing = os.open(os.devnull, os.O_RDWR)
@@ -74,7 +76,7 @@ class Workspace:
         """Docker's default profile for 14 capabilities, as trivet resolves it into a config.json."""
         data = self.folder / "seccomp-data"
         environment = {**os.environ, "TRIVET_DATA_DIR": str(data),
-                       "TRIVET_STATE_DIR": str(self.folder / "seccomp-state")}
+                       "TRIVET_STATE_DIR": str(self.run / "seccomp-state")}
         subprocess.run([BIN_DIR / "trivet", "create", "--network", "none", "--rootfs", self.rootfs,
                         "/bin/true"], env=environment, stdout=subprocess.DEVNULL, check=True)
         config, = data.glob("containers/*/config.json")
@@ -92,6 +94,14 @@ class Workspace:
                 config["linux"]["seccomp"] = self.default_seccomp()
             (folder / "config.json").write_text(json.dumps(config))
         return folder
+
+    def trivet(self, base: pathlib.Path) -> harness.Trivet:
+        """trivet with data of its own below a directory, which is made."""
+        base.mkdir(exist_ok=True)
+        made = harness.Trivet(base)
+        made.state = self.run / "trivet"
+        made.env["TRIVET_STATE_DIR"] = str(made.state)
+        return made
 
     def next_id(self) -> str:
         self.number += 1
@@ -117,6 +127,7 @@ class Workspace:
     def close(self) -> None:
         for cleanup in self.cleanups:
             cleanup()
+        shutil.rmtree(self.run, ignore_errors=True)
         self.errors.close()
         os.close(self.nothing)
 
@@ -163,7 +174,7 @@ class OciRuntime:
 
     def __init__(self, workspace: Workspace, program: str):
         self.workspace = workspace
-        state = workspace.folder / f"state-{pathlib.Path(program).name}"
+        state = workspace.run / f"state-{pathlib.Path(program).name}"
         self.command = [program, "--root", state]
         self.exec_target = ""
 
@@ -229,9 +240,7 @@ class TrivetImages:
 
     def __init__(self, workspace: Workspace):
         self.workspace = workspace
-        base = workspace.folder / "trivet"
-        base.mkdir(exist_ok=True)
-        self.trivet = harness.Trivet(base)
+        self.trivet = workspace.trivet(workspace.folder / "trivet")
         self.trivet.run("image", "import", image_layout(workspace), "bench")
 
     def run(self, *options: str) -> Sample:
@@ -251,8 +260,9 @@ class Podman:
         settings.write_text('[containers]\ndefault_ulimits = ["nofile=20000:20000", '
                             '"nproc=32768:32768"]\n')
         self.env = {**os.environ, "CONTAINERS_CONF": str(settings)}
-        self.command = ["podman", "--root", folder / "root", "--runroot", folder / "run",
-                        "--tmpdir", folder / "tmp", "--storage-driver", "overlay",
+        self.command = ["podman", "--root", folder / "root",
+                        "--runroot", workspace.run / folder.name,
+                        "--tmpdir", workspace.run / f"{folder.name}-tmp", "--storage-driver", "overlay",
                         "--cgroup-manager", "cgroupfs", "--events-backend", "none",
                         "--runtime", runtime]
         copy = [*self.command, "pull", "-q", f"oci:{image_layout(workspace)}:bench"]
@@ -311,9 +321,7 @@ def oci_wasm(make_pair: Callable) -> Callable:
 
 
 def trivet_wasm(workspace: Workspace):
-    base = workspace.folder / "trivet"
-    base.mkdir()
-    return wasm.hello_image(workspace, harness.Trivet(base))
+    return wasm.hello_image(workspace, workspace.trivet(workspace.folder / "trivet"))
 
 
 def microvm(make_pair: Callable) -> Callable:

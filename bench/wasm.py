@@ -99,7 +99,7 @@ class Modules:
         (bundle / "config.json").write_text(json.dumps(config))
         time.sleep(SETTLED_SECONDS)
         env = {**os.environ, "TRIVET_DATA_DIR": str(self.folder / "data")}
-        state = self.folder / "state"
+        state = self.workspace.run / "state"
         return lambda: self.workspace.measure(
             [program, "--root", state, "run", "--bundle", bundle, self.workspace.next_id()], env)
 

@@ -274,8 +274,8 @@ Result<> Agent::exec(const Frame& frame) {
   }
   const auto request = parse_exec(frame.payload);
   Session& session = add_session(id, Kind::kProgram);
-  const Result<> done = request ? exec_process(frame.container, session, *request)
-                                : std::unexpected(request.error());
+  const Result<> done =
+      request ? exec_process(frame.container, session, *request) : std::unexpected(request.error());
   answer(id, done);
   if (done) {
     session.open_streams();
@@ -285,8 +285,7 @@ Result<> Agent::exec(const Frame& frame) {
   return {};
 }
 
-Result<> Agent::exec_process(uint8_t number, Session& session,
-                             const ExecRequest& request) {
+Result<> Agent::exec_process(uint8_t number, Session& session, const ExecRequest& request) {
   const container::Container* container = find_container(number);
   if (container == nullptr) return fail(ErrorCode::kWrongState, "container not running");
   container::ExecOptions options {

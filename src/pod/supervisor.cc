@@ -168,9 +168,10 @@ Result<> Supervisor::serve() {
       stop_pod(std::chrono::milliseconds(record_.grace_ms), "DeadlineExceeded");
     });
   }
-  // Some may have ended before anybody listened.
+  // Some may have ended before anybody listened, or all of them.
   stop_next();
-  auto served = loop_.run();
+  Result<> served;
+  while (served && !over_) served = loop_.turn();
   finish();
   return served;
 }

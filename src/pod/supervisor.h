@@ -158,6 +158,7 @@ class Supervisor {
   std::list<Member> members_;
   std::optional<Error> failure_;  // before it runs: what the rollback is for
   bool committed_ = false;
+  bool over_ = false;  // every container has ended for good
   std::optional<EventLoop::Clock::time_point> stop_by_;
 };
 

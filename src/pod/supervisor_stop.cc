@@ -38,7 +38,10 @@ void Supervisor::stop_next() {
   if (std::ranges::any_of(members_, [&](const Member& m) { return is_main(m) && is_up(m); }))
     return;
   const auto last = std::find_if(members_.rbegin(), members_.rend(), is_up);
-  if (last == members_.rend()) return loop_.stop();
+  if (last == members_.rend()) {
+    over_ = true;
+    return;
+  }
   if (!stop_by_) {
     const std::chrono::milliseconds grace(record_.grace_ms);
     stop_by_ = EventLoop::Clock::now() + grace;

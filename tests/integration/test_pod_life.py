@@ -141,6 +141,14 @@ def test_a_job_ends_by_itself(pods):
     assert harness.processes_of(pods.trivet.base) == {}
 
 
+def test_a_job_that_has_ended_before_it_ran_as_a_whole(pods):
+    """Its readiness is waited for, until there is nothing left that could be ready."""
+    never = {"exec": {"command": ["false"]}, "periodSeconds": 1}
+    pods.run(box("a", "exit 0"), box("b", "sleep 1", readinessProbe=never))
+    assert pods.trivet.out("pod", "wait", "pod") == "0"
+    assert pods.inspect()["Phase"] == "succeeded"
+
+
 def test_a_job_that_fails(pods):
     pods.run(box("a", "sleep 0.5; exit 7"), box("b", "sleep 0.5"))
     assert pods.trivet.out("pod", "wait", "pod") == "7"

@@ -121,7 +121,7 @@ Result<> Monitor::start() {
 
 // The container and its network are made side by side.
 Result<> Monitor::create_life() {
-  life_.emplace();
+  life_ = Life{};
   if (auto created = create_container(*life_); !created) {
     return abandon(std::move(created).error());
   }

@@ -58,6 +58,7 @@ class Monitor {
   Monitor(MonitorOptions options, EventLoop& loop) : options_(std::move(options)), loop_(loop) {}
   Monitor(const Monitor&) = delete;
   Monitor& operator=(const Monitor&) = delete;
+  ~Monitor() = default;
 
   Result<> prepare();
   // A failure of either leaves nothing of the container, and is noted in its status.

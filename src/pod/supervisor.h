@@ -88,7 +88,7 @@ class Supervisor {
   void unmount_all() const;
   Result<> make_infra();
   Result<> create_infra(UniqueFd channel, const oci::Spec& spec);
-  Result<> limit_pod();
+  [[nodiscard]] Result<> limit_pod() const;
   Result<> start_network();
   Result<uint16_t> request_port(const std::string& protocol, uint16_t host, uint16_t guest);
   Result<> create_containers();

@@ -145,7 +145,7 @@ Result<> Supervisor::create_infra(UniqueFd channel, const oci::Spec& spec) {
 }
 
 // The whole pod's limits are those of the cgroup that all its containers are in.
-Result<> Supervisor::limit_pod() {
+Result<> Supervisor::limit_pod() const {
   const oci::Resources resources =
       TRY_IN(oci::parse_resources(record_.resources), "the pod's resources");
   auto cgroup =

@@ -114,7 +114,7 @@ def pod(trivet, tmp_path):
 
 def test_the_pod_itself_runs(pod):
     pod.run()
-    assert pod.trivet.logs("five-one") == "from first\n"
+    pod.trivet.wait_for_log("five-one", "from first\n")
     pod.trivet.run("pod", "rm", "-f", "five")
     pod.is_gone()
 
@@ -271,7 +271,10 @@ def test_a_supervisor_that_is_killed_while_it_starts(pod):
 def test_a_supervisor_that_is_killed_later(pod):
     """The pod can't be whole any more: the next command ends what is left of it, and says so."""
     pod.run()
-    harness.kill_hard(pod.status()["supervisor"]["pid"])
+    pod.trivet.wait_for_log("five-one", "from first\n")
+    supervisor = pod.status()["supervisor"]["pid"]
+    harness.kill_hard(supervisor)
+    harness.wait_for(lambda: not os.path.exists(f"/proc/{supervisor}"), what="it has gone")
     row, = pod.trivet.run("pod", "ps", "--format", "json").json()
     document, = pod.trivet.run("pod", "inspect", "five").json()
     assert document["Phase"] == "failed" and document["Reason"] == "MonitorLost"

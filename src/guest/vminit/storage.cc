@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <fcntl.h>
+#include <ranges>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -181,9 +182,9 @@ Result<std::optional<container::OverlayRoot>> Storage::prepare(const CreateReque
 // What is still held (by a process that does not die, say) is at least written.
 void Storage::release() {
   ::sync();
-  for (auto target = mounted_.rbegin(); target != mounted_.rend(); ++target) {
-    if (::umount2(target->c_str(), 0) != 0 && errno == EBUSY) {
-      (void)::umount2(target->c_str(), MNT_DETACH);
+  for (const std::string& target : std::views::reverse(mounted_)) {
+    if (::umount2(target.c_str(), 0) != 0 && errno == EBUSY) {
+      (void)::umount2(target.c_str(), MNT_DETACH);
     }
   }
   mounted_.clear();

@@ -13,13 +13,13 @@ namespace {
 constexpr auto kModes = std::to_array<std::string_view>({"run", "makeTemplate"});
 constexpr auto kNetworkKinds = std::to_array<std::string_view>({"none", "passt", "tap"});
 
-template <typename Enum, size_t kCount>
+template <typename Enum, size_t Count>
 Result<> read_enum(const JsonView& view, std::string_view key,
-                   const std::array<std::string_view, kCount>& names, Enum& out) {
+                   const std::array<std::string_view, Count>& names, Enum& out) {
   std::string name;
   TRY(view.read(key, name));
   if (name.empty()) return {};
-  for (size_t i = 0; i < kCount; ++i) {
+  for (size_t i = 0; i < Count; ++i) {
     if (names.at(i) != name) continue;
     out = static_cast<Enum>(i);
     return {};

@@ -83,19 +83,6 @@ Json status_json(const Status& status) {
   return json;
 }
 
-// A member that is one of `names`; its index.
-template <size_t N>
-Result<std::optional<size_t>> read_choice(const JsonView& json, std::string_view key,
-                                          const std::array<const char*, N>& names) {
-  const auto member = TRY(json.find(key));
-  if (!member) return std::nullopt;
-  const std::string text = TRY(member->as_string());
-  for (size_t i = 0; i < N; ++i) {
-    if (text == names[i]) return i;
-  }
-  return member->wrong("a known name");
-}
-
 Result<> read_network(const JsonView& json, net::Mode& mode) {
   const auto member = TRY(json.find("network"));
   if (!member) return {};
@@ -164,9 +151,7 @@ Result<> read_behaviour(const JsonView& json, Record& record) {
   TRY(json.read("interactive", record.interactive));
   TRY(json.read("init", record.init));
   TRY(json.read("remove", record.remove));
-  if (const auto kind = TRY(read_choice(json, "restart", kRestartKinds))) {
-    record.restart = static_cast<RestartKind>(*kind);
-  }
+  TRY(read_choice(json, "restart", kRestartKinds, record.restart));
   TRY(json.read("restartRetries", record.restart_retries));
   TRY(json.read("stopSignal", record.stop_signal));
   TRY(json.read("stopTimeoutMs", record.stop_timeout_ms));
@@ -188,9 +173,7 @@ Result<> read_vm(const JsonView& json, VmStatus& vm) {
 
 Result<Status> read_status_json(const JsonView& json) {
   Status status;
-  if (const auto phase = TRY(read_choice(json, "phase", kPhases))) {
-    status.phase = static_cast<Phase>(*phase);
-  }
+  TRY(read_choice(json, "phase", kPhases, status.phase));
   TRY(process_from_json(json, "monitor", status.monitor));
   TRY(process_from_json(json, "init", status.init));
   TRY(process_from_json(json, "pasta", status.pasta));

@@ -147,20 +147,6 @@ Result<> read_list(const JsonView& json, std::string_view key, std::vector<T>& o
   return {};
 }
 
-template <typename T, size_t N>
-Result<> read_choice(const JsonView& json, std::string_view key,
-                     const std::array<const char*, N>& names, T& out) {
-  const auto member = TRY(json.find(key));
-  if (!member) return {};
-  const std::string text = TRY(member->as_string());
-  for (size_t i = 0; i < N; ++i) {
-    if (text != names.at(i)) continue;
-    out = static_cast<T>(i);
-    return {};
-  }
-  return member->wrong("a known name");
-}
-
 Result<> read_headers(const JsonView& json, Action& action) {
   const auto headers = TRY(json.find("headers"));
   if (!headers) return {};
@@ -173,7 +159,7 @@ Result<> read_headers(const JsonView& json, Action& action) {
 }
 
 Result<> read_action(const JsonView& json, Action& action) {
-  TRY(read_choice(json, "kind", kKinds, action.kind));
+  TRY(monitor::read_choice(json, "kind", kKinds, action.kind));
   TRY(json.read("command", action.command));
   TRY(json.read("host", action.host));
   TRY(json.read("port", action.port));
@@ -206,7 +192,7 @@ Result<> read_probe(const JsonView& json, std::string_view key, std::optional<Pr
 Result<> read_container(const JsonView& json, PodContainer& container) {
   TRY(json.read("id", container.id));
   TRY(json.read("name", container.name));
-  TRY(read_choice(json, "role", kRoles, container.role));
+  TRY(monitor::read_choice(json, "role", kRoles, container.role));
   TRY(read_probe(json, "startup", container.startup));
   TRY(read_probe(json, "liveness", container.liveness));
   TRY(read_probe(json, "readiness", container.readiness));
@@ -316,7 +302,7 @@ Result<PodStatus> read_pod_status(const PodPaths& paths) {
   const Json json = TRY(parse_json(*text, path));
   const JsonView view(json, path);
   PodStatus status;
-  TRY(read_choice(view, "phase", kPhases, status.phase));
+  TRY(monitor::read_choice(view, "phase", kPhases, status.phase));
   TRY(monitor::process_from_json(view, "supervisor", status.supervisor));
   TRY(monitor::process_from_json(view, "infra", status.infra));
   TRY(monitor::process_from_json(view, "pasta", status.pasta));

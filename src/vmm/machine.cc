@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "vmm/run.h"
 
 namespace trivet::vmm {
 
@@ -208,17 +209,7 @@ void Machine::complain(std::string_view text) const {
 }
 
 int run_machine(Job job) {
-  const auto fail_with = [](const Error& error) {
-    (void)write_all(STDERR_FILENO, fmt::format("trivet-vmm: {}\n", error.message()), "stderr");
-    return 1;
-  };
-  auto signals = Signals::block();
-  if (!signals) return fail_with(signals.error());
-  auto loop = EventLoop::create();
-  if (!loop) return fail_with(loop.error());
-  // Lives as long as the process, whose end is the end of everything in its pid namespace.
-  auto machine = std::make_unique<Machine>(std::move(job), std::move(*loop), std::move(*signals));
-  _exit(machine->run());
+  return run_for_good<Machine>(std::move(job));
 }
 
 }  // namespace trivet::vmm

@@ -4,6 +4,7 @@
 
 #include "base/fs.h"
 #include "vmm/confine.h"
+#include "vmm/run.h"
 
 namespace trivet::vmm {
 
@@ -147,17 +148,7 @@ void Member::stop(int exit_code) {
 }
 
 int run_member(payload::microvm::MemberJob job) {
-  const auto fail_with = [](const Error& error) {
-    (void)write_all(STDERR_FILENO, fmt::format("trivet-vmm: {}\n", error.message()), "stderr");
-    return 1;
-  };
-  auto signals = Signals::block();
-  if (!signals) return fail_with(signals.error());
-  auto loop = EventLoop::create();
-  if (!loop) return fail_with(loop.error());
-  // Lives as long as the process, whose end is the end of everything in its pid namespace.
-  auto member = std::make_unique<Member>(std::move(job), std::move(*loop), std::move(*signals));
-  _exit(member->run());
+  return run_for_good<Member>(std::move(job));
 }
 
 }  // namespace trivet::vmm

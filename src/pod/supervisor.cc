@@ -184,10 +184,19 @@ int Supervisor::exit_code() const {
   return 0;
 }
 
+// A machine that is lost takes its members along, who may be heard of first.
+void Supervisor::note_lost_machine(int exit_code) {
+  constexpr int kKilled = 137;
+  constexpr std::chrono::milliseconds kPatience{500};
+  if (!machine_ || !status_.reason.empty() || exit_code != kKilled) return;
+  if (wait_pidfd(infra_->init_pidfd(), kPatience).value_or(false)) infra_ended();
+}
+
 void Supervisor::finish() {
   // Of several that ended at once only the first has left.
   for (const Member& member : members_) member.monitor->leave();
   const int code = exit_code();
+  note_lost_machine(code);
   end_shell();
   status_.phase = code == 0 && status_.reason != "DeadlineExceeded" && status_.message.empty()
                       ? PodPhase::kSucceeded

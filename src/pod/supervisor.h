@@ -137,6 +137,7 @@ class Supervisor {
   void kill_members();
   void fail(Error error);
   void infra_ended();
+  void note_lost_machine(int exit_code);
   void end_shell();
 
   PodPaths paths_;

@@ -1,5 +1,5 @@
 // Pods: several containers that share a network and volumes, and start together or not at all. The
-// operations are members of trivet::Runtime (trivet/runtime.h).
+// operations are members of trivet::Engine (trivet/engine.h).
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// What the operations of trivet::Runtime (trivet/runtime.h) take and give. Plain values.
+// What the operations of trivet::Engine (trivet/engine.h) take and give. Plain values.
 #pragma once
 
 #include <chrono>

@@ -28,10 +28,10 @@ Result<int> copy(Session& session, const std::vector<std::string>& arguments) {
                                                         : "both places are in a container")
                                .hint("write one of them as CONTAINER:PATH"));
   }
-  Runtime* runtime = TRY(session.runtime());
+  Engine* engine = TRY(session.engine());
   const bool out = !from.container.empty();
-  auto copied = out ? runtime->copy_out(from.container, from.path, to.path)
-                    : runtime->copy_in(to.container, from.path, to.path);
+  auto copied = out ? engine->copy_out(from.container, from.path, to.path)
+                    : engine->copy_in(to.container, from.path, to.path);
   if (!copied) {
     return std::unexpected(cannot(out ? "copy from" : "copy to",
                                   out ? from.container : to.container, std::move(copied.error())));

@@ -20,8 +20,8 @@ namespace {
 using Names = std::vector<std::string>;
 
 Result<int> info(Session& session, const std::string& format) {
-  Runtime* runtime = TRY(session.runtime());
-  return print_document(session, TRY(runtime->info()), format);
+  Engine* engine = TRY(session.engine());
+  return print_document(session, TRY(engine->info()), format);
 }
 
 Result<int> version(Session& session, const std::string& format) {
@@ -58,18 +58,18 @@ Result<int> help(Session& session, const Names& words) {
 
 // Names for a shell: a failure is no reason to print anything on the line being typed.
 Result<Names> known_names(Session& session, const std::string& what) {
-  Runtime* runtime = TRY(session.runtime());
+  Engine* engine = TRY(session.engine());
   Names names;
   if (what == "containers") {
-    for (const auto& info : TRY(runtime->list(true))) names.push_back(info.name);
+    for (const auto& info : TRY(engine->list(true))) names.push_back(info.name);
   } else if (what == "images") {
-    for (const auto& info : TRY(runtime->images())) {
+    for (const auto& info : TRY(engine->images())) {
       for (const std::string& name : info.names) names.push_back(familiar_name(name));
     }
   } else if (what == "volumes") {
-    for (const auto& info : TRY(runtime->volumes())) names.push_back(info.name);
+    for (const auto& info : TRY(engine->volumes())) names.push_back(info.name);
   } else if (what == "pods") {
-    for (const auto& info : TRY(runtime->list_pods())) names.push_back(info.name);
+    for (const auto& info : TRY(engine->list_pods())) names.push_back(info.name);
   }
   return names;
 }

@@ -57,8 +57,8 @@ bool image_accepted(const ImageInfo& info, const std::string& key, const std::st
 }
 
 Result<int> images(Session& session, const ImagesFlags& flags, const Names& arguments) {
-  Runtime* runtime = TRY(session.runtime());
-  auto found = TRY(runtime->images());
+  Engine* engine = TRY(session.engine());
+  auto found = TRY(engine->images());
   auto filters = flags.filters;
   if (!arguments.empty()) filters.emplace_back("reference", arguments.front());
   for (const auto& [key, value] : filters) {
@@ -77,11 +77,11 @@ Result<int> images(Session& session, const ImagesFlags& flags, const Names& argu
 }
 
 Result<int> inspect_images(Session& session, const std::string& format, const Names& names) {
-  Runtime* runtime = TRY(session.runtime());
+  Engine* engine = TRY(session.engine());
   Listing listing;
   int code = 0;
   for (const std::string& name : names) {
-    auto document = runtime->inspect_image(name);
+    auto document = engine->inspect_image(name);
     if (!document) {
       session.report(cannot("inspect", name, std::move(document.error())));
       code = 1;
@@ -100,10 +100,10 @@ struct RemoveFlags {
 };
 
 Result<int> remove_images(Session& session, const RemoveFlags& flags, const Names& names) {
-  Runtime* runtime = TRY(session.runtime());
+  Engine* engine = TRY(session.engine());
   int code = 0;
   for (const std::string& name : names) {
-    auto removed = runtime->remove_image(name, flags.force);
+    auto removed = engine->remove_image(name, flags.force);
     if (removed) {
       for (const std::string& line : *removed) session.print(line + '\n');
     } else if (flags.force && removed.error().code() == ErrorCode::kNotFound) {
@@ -126,8 +126,8 @@ Result<int> save(Session& session, const SaveFlags& flags, const std::string& na
     return std::unexpected(Error(ErrorCode::kInvalidArgument, "there is no file to write to")
                                .hint("name it with -o FILE"));
   }
-  Runtime* runtime = TRY(session.runtime());
-  auto saved = runtime->save_image(name, flags.output, flags.format);
+  Engine* engine = TRY(session.engine());
+  auto saved = engine->save_image(name, flags.output, flags.format);
   if (!saved) return std::unexpected(cannot("save", name, std::move(saved.error())));
   return 0;
 }
@@ -191,8 +191,8 @@ Command make_tag() {
   command.takes("IMAGE NEW_NAME", 2, 2, Completes::kImage);
   command.example("trivet tag app localhost:5000/app:1.0", "Name it for a registry");
   command.action = [](Session& session, const Names& names) -> Result<int> {
-    Runtime* runtime = TRY(session.runtime());
-    auto tagged = runtime->tag(names[0], names[1]);
+    Engine* engine = TRY(session.engine());
+    auto tagged = engine->tag(names[0], names[1]);
     if (!tagged) return std::unexpected(cannot("tag", names[0], std::move(tagged.error())));
     return 0;
   };
@@ -218,8 +218,8 @@ Command make_image_prune() {
     const char* question = flags->all ? "Remove all images that no container uses?"
                                       : "Remove all images without a name?";
     if (!flags->force && !confirm(question)) return 0;
-    Runtime* runtime = TRY(session.runtime());
-    return print_pruned(session, TRY(runtime->prune_images(flags->all)), flags->format);
+    Engine* engine = TRY(session.engine());
+    return print_pruned(session, TRY(engine->prune_images(flags->all)), flags->format);
   };
   return command;
 }
@@ -234,8 +234,8 @@ Command make_image_import() {
   command.example("trivet image import app.tar app:1.0", "From an archive");
   command.action = [](Session& session, const Names& arguments) -> Result<int> {
     const std::string name = arguments.size() > 1 ? arguments[1] : "";
-    Runtime* runtime = TRY(session.runtime());
-    auto imported = runtime->import_image(arguments[0], name);
+    Engine* engine = TRY(session.engine());
+    auto imported = engine->import_image(arguments[0], name);
     if (!imported) {
       return std::unexpected(cannot("import", arguments[0], std::move(imported.error())));
     }
@@ -270,8 +270,8 @@ Command make_image_bundle() {
   command.example("trivet image bundle debian:12 ./bundle",
                   "Then: trivet-oci run -b ./bundle demo");
   command.action = [](Session& session, const Names& arguments) -> Result<int> {
-    Runtime* runtime = TRY(session.runtime());
-    auto written = runtime->write_bundle(arguments[0], arguments[1]);
+    Engine* engine = TRY(session.engine());
+    auto written = engine->write_bundle(arguments[0], arguments[1]);
     if (!written)
       return std::unexpected(cannot("bundle", arguments[0], std::move(written.error())));
     return 0;

@@ -30,8 +30,8 @@ struct PsFlags {
 Result<PodNames> pod_names(Session& session, const PsFlags& flags) {
   PodNames names;
   if (!flags.pod && !flags.filter.names_pods()) return names;
-  Runtime* runtime = TRY(session.runtime());
-  for (const PodInfo& info : TRY(runtime->list_pods())) names[info.id] = info.name;
+  Engine* engine = TRY(session.engine());
+  for (const PodInfo& info : TRY(engine->list_pods())) names[info.id] = info.name;
   return names;
 }
 
@@ -39,8 +39,8 @@ Result<std::vector<ContainerInfo>> matching_containers(Session& session, const P
                                                        const PodNames& pods) {
   const size_t most = flags.latest ? 1 : static_cast<size_t>(flags.last);
   const bool all = flags.all || flags.filter.wants_stopped() || most > 0;
-  Runtime* runtime = TRY(session.runtime());
-  auto containers = TRY(runtime->list(all, flags.size));
+  Engine* engine = TRY(session.engine());
+  auto containers = TRY(engine->list(all, flags.size));
   std::erase_if(containers,
                 [&](const ContainerInfo& info) { return !flags.filter.accepts(info, pods); });
   std::ranges::stable_sort(containers, std::ranges::greater{}, &ContainerInfo::created);
@@ -69,13 +69,13 @@ struct InspectFlags {
   std::string type;
 };
 
-Result<Object> inspect_one(Runtime& runtime, const InspectFlags& flags, const std::string& name) {
+Result<Object> inspect_one(Engine& engine, const InspectFlags& flags, const std::string& name) {
   const std::string& type = flags.type;
   Result<std::string> text = fail(ErrorCode::kNotFound, "");
-  if (type != "image") text = runtime.inspect(name, flags.size);
+  if (type != "image") text = engine.inspect(name, flags.size);
   const bool absent = !text && text.error().code() == ErrorCode::kNotFound;
   if (absent && type != "container") {
-    auto image = runtime.inspect_image(name);
+    auto image = engine.inspect_image(name);
     if (!image && type.empty() && image.error().code() == ErrorCode::kNotFound) {
       return std::unexpected(
           Error(ErrorCode::kNotFound, fmt::format("there is no container or image \"{}\"", name))
@@ -90,11 +90,11 @@ Result<Object> inspect_one(Runtime& runtime, const InspectFlags& flags, const st
 }
 
 Result<int> inspect(Session& session, const InspectFlags& flags, const Names& names) {
-  Runtime* runtime = TRY(session.runtime());
+  Engine* engine = TRY(session.engine());
   Object found = Object::array();
   int code = 0;
   for (const std::string& name : names) {
-    if (auto object = inspect_one(*runtime, flags, name); object) {
+    if (auto object = inspect_one(*engine, flags, name); object) {
       found.push_back(std::move(*object));
     } else {
       session.report(cannot("inspect", name, std::move(object.error())));
@@ -120,8 +120,8 @@ Result<bool> port_wanted(const PublishedPort& port, const Names& arguments) {
 }
 
 Result<int> port(Session& session, const PortFlags& flags, const Names& arguments) {
-  Runtime* runtime = TRY(session.runtime());
-  auto info = runtime->find(arguments[0]);
+  Engine* engine = TRY(session.engine());
+  auto info = engine->find(arguments[0]);
   if (!info) {
     return std::unexpected(cannot("list the ports of", arguments[0], std::move(info.error())));
   }
@@ -145,8 +145,8 @@ Result<int> port(Session& session, const PortFlags& flags, const Names& argument
 
 Result<int> top(Session& session, const std::string& format, const Names& arguments) {
   const Names ps_options(arguments.begin() + 1, arguments.end());
-  Runtime* runtime = TRY(session.runtime());
-  auto rows = runtime->top(arguments[0], ps_options);
+  Engine* engine = TRY(session.engine());
+  auto rows = engine->top(arguments[0], ps_options);
   if (!rows) {
     return std::unexpected(cannot("list the processes of", arguments[0], std::move(rows.error())));
   }

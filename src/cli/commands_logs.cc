@@ -11,8 +11,8 @@ namespace {
 
 Result<int> logs(Session& session, const LogsFlags& flags, const std::string& name) {
   LogWriter writer(flags);
-  Runtime* runtime = TRY(session.runtime());
-  auto shown = runtime->logs(name, flags.logs, [&](const LogLine& line) { writer.write(line); });
+  Engine* engine = TRY(session.engine());
+  auto shown = engine->logs(name, flags.logs, [&](const LogLine& line) { writer.write(line); });
   if (!shown) return std::unexpected(cannot("show the logs of", name, std::move(shown.error())));
   return 0;
 }

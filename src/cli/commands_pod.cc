@@ -41,8 +41,8 @@ Result<Names> chosen_pods(Session& session, bool all, Choose which, const Names&
   }
   if (!all) return names;
   Names found;
-  Runtime* runtime = TRY(session.runtime());
-  for (const PodInfo& info : TRY(runtime->list_pods())) {
+  Engine* engine = TRY(session.engine());
+  for (const PodInfo& info : TRY(engine->list_pods())) {
     const bool ended = info.phase == PodPhase::kSucceeded || info.phase == PodPhase::kFailed;
     if (which == Choose::kAll || !ended) found.push_back(info.name);
   }
@@ -80,8 +80,8 @@ Result<int> run_pod(Session& session, const RunPodFlags& flags, const Names& arg
   options.on_warning = [&session](const std::string& text) { session.warn(text); };
   if (!flags.quiet) options.progress = lazy_progress_of_several();
   const std::string manifest = TRY(read_manifest(file));
-  Runtime* runtime = TRY(session.runtime());
-  const PodInfo pod = TRY(runtime->run_pod(manifest, options));
+  Engine* engine = TRY(session.engine());
+  const PodInfo pod = TRY(engine->run_pod(manifest, options));
   session.print(flags.format == "json" ? dump_pretty(pod_object(pod)) : pod.id + '\n');
   return 0;
 }
@@ -141,8 +141,8 @@ struct PsFlags {
 };
 
 Result<int> ps(Session& session, const PsFlags& flags) {
-  Runtime* runtime = TRY(session.runtime());
-  auto pods = TRY(runtime->list_pods());
+  Engine* engine = TRY(session.engine());
+  auto pods = TRY(engine->list_pods());
   std::erase_if(pods, [&](const PodInfo& info) { return !flags.filter.accepts(info); });
   std::ranges::stable_sort(pods, std::ranges::greater{}, &PodInfo::created);
   if (flags.quiet) {
@@ -157,11 +157,11 @@ Result<int> ps(Session& session, const PsFlags& flags) {
 }
 
 Result<int> inspect(Session& session, const std::string& format, const Names& names) {
-  Runtime* runtime = TRY(session.runtime());
+  Engine* engine = TRY(session.engine());
   Listing listing;
   int code = 0;
   for (const std::string& name : names) {
-    auto text = runtime->inspect_pod(name);
+    auto text = engine->inspect_pod(name);
     if (!text) {
       session.report(cannot("inspect pod", name, std::move(text.error())));
       code = 1;
@@ -196,10 +196,10 @@ struct RemoveFlags {
 
 Result<int> remove(Session& session, const RemoveFlags& flags, const Names& given) {
   const Names names = TRY(chosen_pods(session, flags.all, Choose::kAll, given));
-  Runtime* runtime = TRY(session.runtime());
+  Engine* engine = TRY(session.engine());
   int code = 0;
   for (const std::string& name : names) {
-    auto removed = runtime->delete_pod(name, flags.force);
+    auto removed = engine->delete_pod(name, flags.force);
     if (removed) {
       session.print(name + '\n');
     } else if (flags.force && removed.error().code() == ErrorCode::kNotFound) {
@@ -215,10 +215,10 @@ Result<int> remove(Session& session, const RemoveFlags& flags, const Names& give
 using Timeout = std::optional<std::chrono::milliseconds>;
 
 Result<int> wait(Session& session, const Timeout& timeout, const Names& names) {
-  Runtime* runtime = TRY(session.runtime());
+  Engine* engine = TRY(session.engine());
   int code = 0;
   for (const std::string& name : names) {
-    if (auto exit_code = runtime->wait_pod(name, timeout); exit_code) {
+    if (auto exit_code = engine->wait_pod(name, timeout); exit_code) {
       session.print(fmt::format("{}\n", *exit_code));
       TRY(session.flush());
     } else {
@@ -309,9 +309,9 @@ Command make_pod_stop() {
       .example("trivet pod stop -t 1 web db", "One second for each of two");
   command.action = [flags](Session& session, const Names& given) -> Result<int> {
     const Names names = TRY(chosen_pods(session, flags->all, Choose::kRunning, given));
-    Runtime* runtime = TRY(session.runtime());
+    Engine* engine = TRY(session.engine());
     return for_each_name(session, "stop pod", names, [&](const std::string& name) {
-      return runtime->stop_pod(name, flags->grace);
+      return engine->stop_pod(name, flags->grace);
     });
   };
   return command;

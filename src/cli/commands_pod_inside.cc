@@ -42,11 +42,11 @@ std::vector<Source> sources_of(const PodInfo& pod) {
 }
 
 // All lines in the order of their times.
-Result<> show_merged(Runtime& runtime, const LogsFlags& flags, const std::vector<Source>& sources) {
+Result<> show_merged(Engine& engine, const LogsFlags& flags, const std::vector<Source>& sources) {
   std::vector<std::pair<LogLine, const Source*>> lines;
   for (const Source& source : sources) {
-    TRY(runtime.logs(source.id, flags.logs,
-                     [&](const LogLine& line) { lines.emplace_back(line, &source); }));
+    TRY(engine.logs(source.id, flags.logs,
+                    [&](const LogLine& line) { lines.emplace_back(line, &source); }));
   }
   std::ranges::stable_sort(lines, {}, [](const auto& entry) { return entry.first.time; });
   LogWriter writer(flags);
@@ -55,7 +55,7 @@ Result<> show_merged(Runtime& runtime, const LogsFlags& flags, const std::vector
 }
 
 // Each container is followed by a thread of its own.
-Result<> follow(Runtime& runtime, const LogsFlags& flags, const std::vector<Source>& sources) {
+Result<> follow(Engine& engine, const LogsFlags& flags, const std::vector<Source>& sources) {
   LogWriter writer(flags);
   std::mutex mutex;
   std::optional<Error> failure;
@@ -63,7 +63,7 @@ Result<> follow(Runtime& runtime, const LogsFlags& flags, const std::vector<Sour
     std::vector<std::jthread> threads;
     for (const Source& source : sources) {
       threads.emplace_back([&] {
-        auto shown = runtime.logs(source.id, flags.logs, [&](const LogLine& line) {
+        auto shown = engine.logs(source.id, flags.logs, [&](const LogLine& line) {
           const std::scoped_lock lock(mutex);
           writer.write(line, source.prefix);
         });
@@ -76,23 +76,23 @@ Result<> follow(Runtime& runtime, const LogsFlags& flags, const std::vector<Sour
   return {};
 }
 
-Result<> show_logs(Runtime& runtime, const PodLogsFlags& flags, const std::string& name) {
+Result<> show_logs(Engine& engine, const PodLogsFlags& flags, const std::string& name) {
   std::vector<Source> sources;
   if (flags.container.empty()) {
-    sources = sources_of(TRY(runtime.pod_status(name)));
+    sources = sources_of(TRY(engine.pod_status(name)));
   } else {
     sources.push_back({
-      TRY(runtime.pod_container(name, flags.container))
+      TRY(engine.pod_container(name, flags.container))
       , ""
     });
   }
-  if (flags.logs.logs.follow) return follow(runtime, flags.logs, sources);
-  return show_merged(runtime, flags.logs, sources);
+  if (flags.logs.logs.follow) return follow(engine, flags.logs, sources);
+  return show_merged(engine, flags.logs, sources);
 }
 
 Result<int> logs(Session& session, const PodLogsFlags& flags, const std::string& name) {
-  Runtime* runtime = TRY(session.runtime());
-  if (auto shown = show_logs(*runtime, flags, name); !shown) {
+  Engine* engine = TRY(session.engine());
+  if (auto shown = show_logs(*engine, flags, name); !shown) {
     return std::unexpected(cannot("show the logs of pod", name, std::move(shown.error())));
   }
   return 0;
@@ -108,8 +108,8 @@ struct PodExecFlags {
 Result<int> exec(Session& session, const PodExecFlags& flags, Names arguments) {
   const std::string pod = arguments.front();
   arguments.erase(arguments.begin());
-  Runtime* runtime = TRY(session.runtime());
-  auto id = runtime->pod_container(pod, flags.container);
+  Engine* engine = TRY(session.engine());
+  auto id = engine->pod_container(pod, flags.container);
   if (!id) return std::unexpected(cannot("exec in pod", pod, std::move(id.error())));
   const std::string subject =
       flags.container.empty() ? pod : fmt::format("{}-{}", pod, flags.container);
@@ -117,14 +117,14 @@ Result<int> exec(Session& session, const PodExecFlags& flags, Names arguments) {
 }
 
 // The containers that run, of the pods named or of all.
-Result<Names> running_members(Runtime& runtime, const Names& pods) {
+Result<Names> running_members(Engine& engine, const Names& pods) {
   std::vector<PodInfo> all;
   for (const std::string& name : pods) {
-    auto info = runtime.pod_status(name);
+    auto info = engine.pod_status(name);
     if (!info) return std::unexpected(cannot("measure pod", name, std::move(info.error())));
     all.push_back(std::move(*info));
   }
-  if (pods.empty()) all = TRY(runtime.list_pods());
+  if (pods.empty()) all = TRY(engine.list_pods());
   Names ids;
   for (const PodInfo& pod : all) {
     for (const PodContainerInfo& member : pod.containers) {
@@ -185,9 +185,9 @@ Command make_pod_stats() {
   declare_stats_options(command, *flags);
   command.example("trivet pod stats --no-stream web", "One table of a pod's containers");
   command.action = [flags](Session& session, const Names& names) -> Result<int> {
-    Runtime* runtime = TRY(session.runtime());
+    Engine* engine = TRY(session.engine());
     return show_stats(
-        session, *flags, [runtime, &names] { return running_members(*runtime, names); },
+        session, *flags, [engine, &names] { return running_members(*engine, names); },
         Missing::kLeftOut);
   };
   return command;

@@ -44,8 +44,8 @@ Result<int> run(Session& session, const RunFlags& flags,
   RunOptions options = TRY(finish_run_options(flags, arguments));
   if (!options.detach) TRY(check_terminal(options.terminal, options.interactive));
   show_progress(session, flags, options);
-  Runtime* runtime = TRY(session.runtime());
-  auto result = runtime->run(options);
+  Engine* engine = TRY(session.engine());
+  auto result = engine->run(options);
   if (!result) {
     return std::unexpected(cannot("run", subject(options), std::move(result.error())));
   }
@@ -61,8 +61,8 @@ Result<int> create(Session& session, const RunFlags& flags,
                    const std::vector<std::string>& arguments) {
   RunOptions options = TRY(finish_run_options(flags, arguments));
   show_progress(session, flags, options);
-  Runtime* runtime = TRY(session.runtime());
-  auto id = runtime->create(options);
+  Engine* engine = TRY(session.engine());
+  auto id = engine->create(options);
   if (!id) return std::unexpected(cannot("create", subject(options), std::move(id.error())));
   session.print(*id + '\n');
   return 0;
@@ -85,8 +85,8 @@ struct StartFlags {
 };
 
 Result<int> start_attached(Session& session, const StartFlags& flags, const std::string& name) {
-  Runtime* runtime = TRY(session.runtime());
-  auto result = runtime->start_attached(
+  Engine* engine = TRY(session.engine());
+  auto result = engine->start_attached(
       name, {.interactive = flags.interactive, .detach_keys = flags.detach_keys});
   if (!result) return std::unexpected(cannot("start", name, std::move(result.error())));
   return end_of_streams(session, name, result->detached, result->exit_code);
@@ -99,10 +99,10 @@ Result<int> start(Session& session, const StartFlags& flags,
     return std::unexpected(Error(ErrorCode::kInvalidArgument, "only one container can be attached")
                                .hint("start the others without -a and -i"));
   }
-  Runtime* runtime = TRY(session.runtime());
+  Engine* engine = TRY(session.engine());
   int code = 0;
   for (const std::string& name : names) {
-    if (auto started = runtime->start(name); started) {
+    if (auto started = engine->start(name); started) {
       session.print(name + '\n');
     } else {
       session.report(cannot("start", name, std::move(started.error())));
@@ -119,10 +119,10 @@ struct AttachFlags {
 };
 
 Result<int> attach(Session& session, const AttachFlags& flags, const std::string& name) {
-  Runtime* runtime = TRY(session.runtime());
-  auto result = runtime->attach(name, {.interactive = !flags.no_stdin,
-                                       .detach_keys = flags.detach_keys,
-                                       .forward_signals = flags.sig_proxy});
+  Engine* engine = TRY(session.engine());
+  auto result = engine->attach(name, {.interactive = !flags.no_stdin,
+                                      .detach_keys = flags.detach_keys,
+                                      .forward_signals = flags.sig_proxy});
   if (!result) return std::unexpected(cannot("attach to", name, std::move(result.error())));
   return end_of_streams(session, name, result->detached, result->exit_code);
 }

@@ -33,12 +33,12 @@ void declare_grace(Command& command, Grace& grace) {
 }
 
 // pause and unpause differ in one call.
-Command make_simple(std::string_view verb, Result<> (Runtime::*call)(std::string_view)) {
+Command make_simple(std::string_view verb, Result<> (Engine::*call)(std::string_view)) {
   Command command = on_containers();
   command.action = [verb, call](Session& session, const Names& names) -> Result<int> {
-    Runtime* runtime = TRY(session.runtime());
+    Engine* engine = TRY(session.engine());
     return for_each_name(session, verb, names,
-                         [&](const std::string& name) { return (runtime->*call)(name); });
+                         [&](const std::string& name) { return (engine->*call)(name); });
   };
   return command;
 }
@@ -56,10 +56,10 @@ struct RemoveFlags {
 
 Result<int> remove(Session& session, const RemoveFlags& flags, const Names& given) {
   const Names names = TRY(chosen_containers(session, flags.all, Which::kAll, given));
-  Runtime* runtime = TRY(session.runtime());
+  Engine* engine = TRY(session.engine());
   int code = 0;
   for (const std::string& name : names) {
-    auto removed = runtime->remove(name, flags.force, flags.volumes);
+    auto removed = engine->remove(name, flags.force, flags.volumes);
     if (removed) {
       session.print(name + '\n');
     } else if (flags.force && removed.error().code() == ErrorCode::kNotFound) {
@@ -77,10 +77,10 @@ struct WaitFlags {
 };
 
 Result<int> wait(Session& session, const WaitFlags& flags, const Names& names) {
-  Runtime* runtime = TRY(session.runtime());
+  Engine* engine = TRY(session.engine());
   int code = 0;
   for (const std::string& name : names) {
-    if (auto exit_code = runtime->wait(name, flags.timeout); exit_code) {
+    if (auto exit_code = engine->wait(name, flags.timeout); exit_code) {
       session.print(fmt::format("{}\n", *exit_code));
       TRY(session.flush());
     } else {
@@ -114,10 +114,9 @@ Command make_stop() {
       .example("trivet stop -t 1 web db", "One second for each of two");
   command.action = [flags](Session& session, const Names& given) -> Result<int> {
     const Names names = TRY(chosen_containers(session, flags->all, Which::kRunning, given));
-    Runtime* runtime = TRY(session.runtime());
-    return for_each_name(session, "stop", names, [&](const std::string& name) {
-      return runtime->stop(name, flags->grace);
-    });
+    Engine* engine = TRY(session.engine());
+    return for_each_name(session, "stop", names,
+                         [&](const std::string& name) { return engine->stop(name, flags->grace); });
   };
   return command;
 }
@@ -140,9 +139,9 @@ Command make_kill() {
   command.example("trivet kill -s HUP web", "Make a service read its configuration again");
   command.action = [flags](Session& session, const Names& given) -> Result<int> {
     const Names names = TRY(chosen_containers(session, flags->all, Which::kRunning, given));
-    Runtime* runtime = TRY(session.runtime());
+    Engine* engine = TRY(session.engine());
     return for_each_name(session, "kill", names, [&](const std::string& name) {
-      return runtime->kill(name, flags->signal);
+      return engine->kill(name, flags->signal);
     });
   };
   return command;
@@ -154,21 +153,21 @@ Command make_restart() {
   declare_grace(command, *grace);
   command.example("trivet restart web", "Stop it and start it again");
   command.action = [grace](Session& session, const Names& names) -> Result<int> {
-    Runtime* runtime = TRY(session.runtime());
+    Engine* engine = TRY(session.engine());
     return for_each_name(session, "restart", names,
-                         [&](const std::string& name) { return runtime->restart(name, *grace); });
+                         [&](const std::string& name) { return engine->restart(name, *grace); });
   };
   return command;
 }
 
 Command make_pause() {
-  Command command = make_simple("pause", &Runtime::pause);
+  Command command = make_simple("pause", &Engine::pause);
   command.example("trivet pause web", "Freeze it; `trivet unpause web` lets it go on");
   return command;
 }
 
 Command make_unpause() {
-  Command command = make_simple("unpause", &Runtime::unpause);
+  Command command = make_simple("unpause", &Engine::unpause);
   command.example("trivet unpause web", "Let it go on");
   return command;
 }
@@ -195,8 +194,8 @@ Command make_rename() {
   command.takes("CONTAINER NEW_NAME", 2, 2, Completes::kContainer);
   command.example("trivet rename web old-web", "Make room for a new \"web\"");
   command.action = [](Session& session, const Names& names) -> Result<int> {
-    Runtime* runtime = TRY(session.runtime());
-    auto renamed = runtime->rename(names[0], names[1]);
+    Engine* engine = TRY(session.engine());
+    auto renamed = engine->rename(names[0], names[1]);
     if (!renamed) return std::unexpected(cannot("rename", names[0], std::move(renamed.error())));
     return 0;
   };
@@ -233,8 +232,8 @@ Command make_prune() {
   command.example("trivet prune -f", "Clean up without a question");
   command.action = [flags](Session& session, const Names&) -> Result<int> {
     if (!flags->force && !confirm("Remove all stopped containers?")) return 0;
-    Runtime* runtime = TRY(session.runtime());
-    return print_pruned(session, TRY(runtime->prune()), flags->format);
+    Engine* engine = TRY(session.engine());
+    return print_pruned(session, TRY(engine->prune()), flags->format);
   };
   return command;
 }

@@ -14,8 +14,8 @@ Result<int> stats(Session& session, const StatsFlags& flags, const Names& given)
   const StatsNames names = [&session, &given]() -> Result<Names> {
     if (!given.empty()) return given;
     Names running;
-    Runtime* runtime = TRY(session.runtime());
-    for (const ContainerInfo& info : TRY(runtime->list(false))) running.push_back(info.id);
+    Engine* engine = TRY(session.engine());
+    for (const ContainerInfo& info : TRY(engine->list(false))) running.push_back(info.id);
     return running;
   };
   return show_stats(session, flags, names, given.empty() ? Missing::kLeftOut : Missing::kError);

@@ -23,8 +23,8 @@ Result<> pull_one(Session& session, const TransferFlags& flags, const StopOnInte
   TransferOptions options = flags.transfer;
   options.stop = interrupt.token();
   if (!flags.quiet) options.progress = lazy_progress(name);
-  Runtime* runtime = TRY(session.runtime());
-  auto image = runtime->pull(name, options);
+  Engine* engine = TRY(session.engine());
+  auto image = engine->pull(name, options);
   if (!image) return std::unexpected(cannot("pull", name, std::move(image.error())));
   if (!flags.quiet) Session::status("Digest: " + image->digest);
   session.print(image->id + '\n');
@@ -52,8 +52,8 @@ Result<int> push(Session& session, const TransferFlags& flags, const Names& argu
   TransferOptions options = flags.transfer;
   options.stop = interrupt.token();
   if (!flags.quiet) options.progress = lazy_progress(destination, "Pushing");
-  Runtime* runtime = TRY(session.runtime());
-  auto pushed = runtime->push(arguments.front(), destination, options);
+  Engine* engine = TRY(session.engine());
+  auto pushed = engine->push(arguments.front(), destination, options);
   if (!pushed) return std::unexpected(cannot("push", destination, std::move(pushed.error())));
   if (!flags.quiet) Session::status("Pushed " + destination);
   return 0;

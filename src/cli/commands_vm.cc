@@ -27,9 +27,9 @@ struct SetupFlags {
 };
 
 Result<int> setup(Session& session, SetupFlags& flags) {
-  Runtime* runtime = TRY(session.runtime());
+  Engine* engine = TRY(session.engine());
   flags.options.progress = [](const std::string& text) { Session::status(text); };
-  const VmSetup done = TRY(runtime->setup_vm(flags.options));
+  const VmSetup done = TRY(engine->setup_vm(flags.options));
   const VmKernelInfo& kernel = done.kernel;
   if (flags.format == "json") {
     Object object = kernel_object(kernel);
@@ -47,9 +47,9 @@ Result<int> setup(Session& session, SetupFlags& flags) {
 }
 
 Result<int> list(Session& session, bool quiet, const std::string& format) {
-  Runtime* runtime = TRY(session.runtime());
+  Engine* engine = TRY(session.engine());
   Listing listing{.headers = {"ID", "KERNEL", "SOURCE", "SIZE", "CURRENT"}};
-  for (const VmKernelInfo& kernel : TRY(runtime->vm_kernels())) {
+  for (const VmKernelInfo& kernel : TRY(engine->vm_kernels())) {
     if (quiet) session.print(kernel.id + '\n');
     listing.add({kernel.id, kernel.release, kernel.source, format_size(kernel.size),
                  kernel.current ? "yes" : ""},
@@ -125,8 +125,8 @@ Command make_vm_info() {
       "Print text, JSON, or a template such as '{{.Directory}}'";
   command.example("trivet vm info", "Why can't this host run microVMs?");
   command.action = [format](Session& session, const Names&) -> Result<int> {
-    Runtime* runtime = TRY(session.runtime());
-    return print_document(session, TRY(runtime->vm_info()), *format);
+    Engine* engine = TRY(session.engine());
+    return print_document(session, TRY(engine->vm_info()), *format);
   };
   return command;
 }
@@ -137,9 +137,9 @@ Command make_vm_rm() {
   command.description = "Removes kernels by id or release. Machines that run keep theirs.";
   command.example("trivet vm rm 6.1.0-56-cloud-amd64", "Remove one");
   command.action = [](Session& session, const Names& names) -> Result<int> {
-    Runtime* runtime = TRY(session.runtime());
+    Engine* engine = TRY(session.engine());
     return for_each_name(session, "remove kernel", names,
-                         [&](const std::string& name) { return runtime->remove_vm_kernel(name); });
+                         [&](const std::string& name) { return engine->remove_vm_kernel(name); });
   };
   return command;
 }

@@ -15,8 +15,8 @@ namespace {
 using Names = std::vector<std::string>;
 
 Result<int> inspect_volumes(Session& session, const std::string& format, const Names& names) {
-  Runtime* runtime = TRY(session.runtime());
-  const auto volumes = TRY(runtime->volumes());
+  Engine* engine = TRY(session.engine());
+  const auto volumes = TRY(engine->volumes());
   Listing listing;
   int code = 0;
   for (const std::string& name : names) {
@@ -42,8 +42,8 @@ Command make_volume_create() {
   command.example("trivet volume create data", "Then: trivet run -v data:/var/lib/app …");
   command.action = [](Session& session, const Names& arguments) -> Result<int> {
     const std::string name = arguments.empty() ? "" : arguments.front();
-    Runtime* runtime = TRY(session.runtime());
-    auto created = runtime->create_volume(name);
+    Engine* engine = TRY(session.engine());
+    auto created = engine->create_volume(name);
     if (!created) return std::unexpected(cannot("create volume", name, std::move(created.error())));
     session.print(*created + '\n');
     return 0;
@@ -65,8 +65,8 @@ Command make_volume_ls() {
       "Print a table, JSON, or a template such as '{{.Name}}'";
   command.example("trivet volume ls", "All volumes");
   command.action = [flags](Session& session, const Names&) -> Result<int> {
-    Runtime* runtime = TRY(session.runtime());
-    auto volumes = TRY(runtime->volumes());
+    Engine* engine = TRY(session.engine());
+    auto volumes = TRY(engine->volumes());
     std::ranges::stable_sort(volumes, std::ranges::greater{}, &VolumeInfo::created);
     if (!flags->quiet) {
       session.print(TRY(render_listing(list_volumes(volumes), flags->format)));
@@ -101,9 +101,9 @@ Command make_volume_rm() {
   command.flag("-f,--force", *force, "A missing volume is no failure");
   command.example("trivet volume rm data", "Remove a volume that no container uses");
   command.action = [force](Session& session, const Names& names) -> Result<int> {
-    Runtime* runtime = TRY(session.runtime());
+    Engine* engine = TRY(session.engine());
     return for_each_name(session, "remove volume", names, [&](const std::string& name) {
-      return runtime->remove_volume(name, *force);
+      return engine->remove_volume(name, *force);
     });
   };
   return command;
@@ -123,8 +123,8 @@ Command make_volume_prune() {
   command.example("trivet volume prune -f", "Clean up without a question");
   command.action = [flags](Session& session, const Names&) -> Result<int> {
     if (!flags->force && !confirm("Remove all volumes that no container uses?")) return 0;
-    Runtime* runtime = TRY(session.runtime());
-    return print_pruned(session, TRY(runtime->prune_volumes()), flags->format);
+    Engine* engine = TRY(session.engine());
+    return print_pruned(session, TRY(engine->prune_volumes()), flags->format);
   };
   return command;
 }

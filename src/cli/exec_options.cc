@@ -40,8 +40,8 @@ Result<int> exec_in(Session& session, const ExecFlags& flags, const std::string&
   options.env.insert(options.env.end(), flags.exec.env.begin(), flags.exec.env.end());
   options.command = std::move(words);
   if (!options.detach) TRY(check_terminal(options.terminal, options.interactive));
-  Runtime* runtime = TRY(session.runtime());
-  auto result = runtime->exec(name, options);
+  Engine* engine = TRY(session.engine());
+  auto result = engine->exec(name, options);
   if (!result) return std::unexpected(cannot("exec in", subject, std::move(result.error())));
   return result->detached ? 0 : result->exit_code;
 }

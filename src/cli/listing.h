@@ -8,7 +8,7 @@
 
 #include "base/result.h"
 #include "cli/format.h"
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 namespace trivet::cli {
 

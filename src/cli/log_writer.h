@@ -6,7 +6,7 @@
 
 #include "base/result.h"
 #include "cli/command.h"
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 namespace trivet::cli {
 

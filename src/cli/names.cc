@@ -33,8 +33,8 @@ Result<std::vector<std::string>> chosen_containers(Session& session, bool all, W
                                .hint("name at least one, or use --all"));
   }
   std::vector<std::string> found;
-  Runtime* runtime = TRY(session.runtime());
-  for (const ContainerInfo& info : TRY(runtime->list(which == Which::kAll))) {
+  Engine* engine = TRY(session.engine());
+  for (const ContainerInfo& info : TRY(engine->list(which == Which::kAll))) {
     found.push_back(info.name.empty() ? info.id : info.name);
   }
   return found;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 namespace trivet::cli {
 

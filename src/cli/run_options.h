@@ -8,7 +8,7 @@
 #include "base/result.h"
 #include "cli/command.h"
 #include "cli/values.h"
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 namespace trivet::cli {
 

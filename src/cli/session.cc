@@ -34,12 +34,12 @@ std::vector<OptionSpec> global_options(Globals& globals) {
   return std::move(scratch.options);
 }
 
-Result<Runtime*> Session::runtime() {
-  if (!runtime_) {
-    runtime_.emplace(
-        TRY(Runtime::open({.data_dir = globals_.data_dir, .state_dir = globals_.state_dir})));
+Result<Engine*> Session::engine() {
+  if (!engine_) {
+    engine_.emplace(
+        TRY(Engine::open({.data_dir = globals_.data_dir, .state_dir = globals_.state_dir})));
   }
-  return &*runtime_;
+  return &*engine_;
 }
 
 void Session::print(std::string_view text) {

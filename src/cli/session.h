@@ -8,7 +8,7 @@
 
 #include "base/result.h"
 #include "cli/command.h"
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 namespace trivet::cli {
 
@@ -26,7 +26,7 @@ class Session {
   explicit Session(Globals globals) : globals_(std::move(globals)) {}
 
   // The engine, opened at its first use.
-  Result<Runtime*> runtime();
+  Result<Engine*> engine();
 
   // Buffered; flush() tells when the reader is gone or the disk is full.
   void print(std::string_view text);
@@ -51,7 +51,7 @@ class Session {
   [[nodiscard]] bool errors_as_json() const;
 
   Globals globals_;
-  std::optional<Runtime> runtime_;
+  std::optional<Engine> engine_;
 };
 
 // The lines a person reads: "trivet: …", "hint: …", "note: …", control characters made visible.

@@ -13,11 +13,11 @@ constexpr auto kInterval = std::chrono::seconds(1);
 constexpr auto kFirstInterval = std::chrono::milliseconds(250);
 
 // One sample of each.
-Result<std::vector<ContainerStats>> sample(Runtime& runtime, const StatsNames& names,
+Result<std::vector<ContainerStats>> sample(Engine& engine, const StatsNames& names,
                                            Missing missing) {
   std::vector<ContainerStats> all;
   for (const std::string& name : TRY(names())) {
-    auto stats = runtime.stats(name);
+    auto stats = engine.stats(name);
     if (stats) {
       all.push_back(std::move(*stats));
     } else if (missing == Missing::kError) {
@@ -36,12 +36,12 @@ void declare_stats_options(Command& command, StatsFlags& flags) {
 
 Result<int> show_stats(Session& session, const StatsFlags& flags, const StatsNames& names,
                        Missing missing) {
-  Runtime* runtime = TRY(session.runtime());
-  TRY(sample(*runtime, names, missing));
+  Engine* engine = TRY(session.engine());
+  TRY(sample(*engine, names, missing));
   std::this_thread::sleep_for(kFirstInterval);
   const bool live = Session::stdout_is_terminal();
   for (;;) {
-    const Listing listing = list_stats(TRY(sample(*runtime, names, missing)));
+    const Listing listing = list_stats(TRY(sample(*engine, names, missing)));
     const std::string text = TRY(render_listing(listing, flags.format));
     // Home, the table, and the rest of the screen cleared: no flicker.
     if (live && !flags.no_stream) session.print("\x1b[H\x1b[J");

@@ -10,7 +10,7 @@
 
 #include "base/result.h"
 #include "base/text.h"
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 namespace trivet::cli {
 

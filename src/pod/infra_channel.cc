@@ -108,6 +108,8 @@ Result<> InfraChannel::Impl::write_some() {
       ::send(socket.get(), pending.data(), pending.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   if (count >= 0) {
     pending.erase(0, static_cast<size_t>(count));
+  } else if (errno == EPIPE || errno == ECONNRESET) {
+    pending.clear();  // its last words are still to be read, and then its end
   } else if (errno != EAGAIN && errno != EINTR) {
     return fail_errno("send to the infra container");
   }
@@ -119,9 +121,9 @@ Result<> InfraChannel::Impl::read_some() {
   const ssize_t count = recv(socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
   if (count < 0) {
     if (errno == EAGAIN || errno == EINTR) return {};
-    return fail_errno("receive from the infra container");
+    if (errno != ECONNRESET) return fail_errno("receive from the infra container");
   }
-  if (count == 0) return fail(ErrorCode::kNetwork, "the infra container has ended");
+  if (count <= 0) return fail(ErrorCode::kNetwork, "the infra container has ended");
   TRY(input.feed({buffer.data(), static_cast<size_t>(count)}));
   return take_lines();
 }

@@ -4,7 +4,7 @@
 #include "base/result.h"
 #include "runtime/home.h"
 #include "runtime/observe.h"
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 namespace trivet::runtime {
 

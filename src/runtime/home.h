@@ -1,4 +1,4 @@
-// The directories that one Runtime works on, and its image store.
+// The directories that one Engine works on, and its image store.
 #pragma once
 
 #include <memory>

@@ -9,7 +9,7 @@
 #include "base/result.h"
 #include "image/reference.h"
 #include "runtime/home.h"
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 namespace trivet::runtime {
 

@@ -9,11 +9,11 @@
 #include "base/result.h"
 #include "runtime/home.h"
 #include "runtime/observe.h"
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 namespace trivet::runtime {
 
-Result<Runtime::RunResult> run_container(const Home& home, const RunOptions& options);
+Result<Engine::RunResult> run_container(const Home& home, const RunOptions& options);
 // Running already is fine.
 Result<> start_container(const Home& home, const Observed& observed);
 // The same with the caller's streams; attaches to what runs already.

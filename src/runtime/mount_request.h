@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 namespace trivet::runtime {
 

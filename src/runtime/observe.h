@@ -10,7 +10,7 @@
 #include "base/result.h"
 #include "container/container.h"
 #include "runtime/home.h"
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 namespace trivet::runtime {
 

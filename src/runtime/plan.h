@@ -14,7 +14,7 @@
 #include "net/network.h"
 #include "oci/spec.h"
 #include "runtime/mount_request.h"
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 namespace trivet::runtime {
 

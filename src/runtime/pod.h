@@ -27,7 +27,7 @@ Result<PodInfo> describe_pod(const Home& home, const std::string& id);
 Result<std::vector<PodInfo>> list_pods(const Home& home);
 // The document of `trivet pod inspect`.
 Result<std::string> inspect_pod(const Home& home, const std::string& id);
-// See Runtime::pod_container().
+// See Engine::pod_container().
 Result<std::string> find_pod_container(const Home& home, const std::string& id,
                                        std::string_view container);
 

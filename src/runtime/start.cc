@@ -66,13 +66,13 @@ Result<AttachedMonitor> spawn_attached(const Home& home, const std::string& id) 
   return AttachedMonitor{.connection = std::move(pair.client), .monitor = std::move(monitor)};
 }
 
-Result<Runtime::RunResult> launch_attached(AttachedMonitor spawned, const std::string& id,
-                                           const monitor::AttachOptions& streams) {
+Result<Engine::RunResult> launch_attached(AttachedMonitor spawned, const std::string& id,
+                                          const monitor::AttachOptions& streams) {
   TRY(monitor::send_terminal_size(spawned.connection.get(), streams));
   TRY(launch(spawned.monitor));
   const auto outcome =
       TRY(monitor::attach_client(std::move(spawned.connection), streams, monitor::Announce::kNo));
-  return Runtime::RunResult{.id = id, .detached = outcome.detached, .exit_code = outcome.exit_code};
+  return Engine::RunResult{.id = id, .detached = outcome.detached, .exit_code = outcome.exit_code};
 }
 
 // A container that could not be started leaves nothing.
@@ -92,7 +92,7 @@ bool never_started(const Home& home, const std::string& id) {
 }  // namespace
 
 // The monitor starts while the container is being made.
-Result<Runtime::RunResult> run_container(const Home& home, const RunOptions& options) {
+Result<Engine::RunResult> run_container(const Home& home, const RunOptions& options) {
   const std::string id = make_id();
   std::optional<AttachedMonitor> attached;
   std::optional<monitor::MonitorStarting> detached;
@@ -102,10 +102,10 @@ Result<Runtime::RunResult> run_container(const Home& home, const RunOptions& opt
     attached = TRY(spawn_attached(home, id));
   }
   const monitor::Record record = TRY(create_container(home, options, ResolveJoins::kNow, id));
-  const auto run = [&]() -> Result<Runtime::RunResult> {
+  const auto run = [&]() -> Result<Engine::RunResult> {
     if (attached) return launch_attached(std::move(*attached), id, streams_of(options));
     TRY(launch(*detached));
-    return Runtime::RunResult{.id = id, .detached = true};
+    return Engine::RunResult{.id = id, .detached = true};
   };
   auto result = run();
   // When only the streams failed, the container goes on and is the monitor's.

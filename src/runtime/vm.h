@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "runtime/home.h"
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 namespace trivet::runtime {
 

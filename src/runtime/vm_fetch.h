@@ -3,7 +3,7 @@
 
 #include "base/result.h"
 #include "payload/microvm/kernel_store.h"
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 namespace trivet::runtime {
 

@@ -7,7 +7,7 @@
 #include "base/result.h"
 #include "runtime/home.h"
 #include "runtime/plan.h"
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 namespace trivet::runtime {
 

@@ -1,7 +1,7 @@
 // libtrivet: containers, pods and images as a library. The trivet program is written on it.
 //
 // All functions may block on the disk or on processes; those that can take long have a deadline.
-// Nothing is printed. No global state: a Runtime is a handle on one data and one state directory,
+// Nothing is printed. No global state: an Engine is a handle on one data and one state directory,
 // may be used from several threads, and sees what other processes do.
 #pragma once
 
@@ -20,20 +20,20 @@
 
 namespace trivet {
 
-struct RuntimeOptions {
+struct EngineOptions {
   std::string data_dir;   // empty: TRIVET_DATA_DIR, /var/lib/trivet or ~/.local/share/trivet
   std::string state_dir;  // empty: TRIVET_STATE_DIR, /run/trivet or $XDG_RUNTIME_DIR/trivet
   size_t max_containers = 1024;
 };
 
-class Runtime {
+class Engine {
  public:
-  static Result<Runtime> open(const RuntimeOptions& options = {});
-  Runtime(const Runtime&) = delete;
-  Runtime& operator=(const Runtime&) = delete;
-  Runtime(Runtime&&) noexcept;
-  Runtime& operator=(Runtime&&) noexcept;
-  ~Runtime();
+  static Result<Engine> open(const EngineOptions& options = {});
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  Engine(Engine&&) noexcept;
+  Engine& operator=(Engine&&) noexcept;
+  ~Engine();
 
   // --- containers. `name` is a name, an id or a unique prefix of an id everywhere.
 
@@ -136,7 +136,7 @@ class Runtime {
 
  private:
   struct State;
-  explicit Runtime(std::unique_ptr<State> state);
+  explicit Engine(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

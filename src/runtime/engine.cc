@@ -1,5 +1,5 @@
 // The public class: each call finds what it names and hands over to the part that knows.
-#include "trivet/runtime.h"
+#include "trivet/engine.h"
 
 #include <filesystem>
 #include <mutex>
@@ -26,7 +26,7 @@
 
 namespace trivet {
 
-struct Runtime::State {
+struct Engine::State {
   runtime::Home home;
   std::mutex mutex;                                                  // of `samples`
   std::map<std::string, std::optional<runtime::CpuSample>> samples;  // by container id
@@ -50,10 +50,10 @@ const char* container_status_name(ContainerStatus status) {
   return "broken";
 }
 
-Runtime::Runtime(std::unique_ptr<State> state) : state_(std::move(state)) {}
-Runtime::Runtime(Runtime&&) noexcept = default;
-Runtime& Runtime::operator=(Runtime&&) noexcept = default;
-Runtime::~Runtime() = default;
+Engine::Engine(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
+Engine::~Engine() = default;
 
 namespace {
 
@@ -78,7 +78,7 @@ runtime::WithSize size_wanted(bool with_size) {
 
 }  // namespace
 
-Result<Runtime> Runtime::open(const RuntimeOptions& options) {
+Result<Engine> Engine::open(const EngineOptions& options) {
   monitor::Directories directories;
   directories.data = TRY(choose_directory(options.data_dir, default_data_dir()));
   directories.state = TRY(choose_directory(options.state_dir, default_state_dir()));
@@ -89,44 +89,44 @@ Result<Runtime> Runtime::open(const RuntimeOptions& options) {
   auto state = std::make_unique<State>(runtime::Home{.directories = std::move(directories),
                                                      .max_containers = options.max_containers,
                                                      .store = std::move(store)});
-  return Runtime(std::move(state));
+  return Engine(std::move(state));
 }
 
-Result<Runtime::RunResult> Runtime::run(const RunOptions& options) {
+Result<Engine::RunResult> Engine::run(const RunOptions& options) {
   return runtime::run_container(state_->home, options);
 }
 
-Result<std::string> Runtime::create(const RunOptions& options) {
+Result<std::string> Engine::create(const RunOptions& options) {
   const auto when = runtime::ResolveJoins::kAtStart;
   return TRY(runtime::create_container(state_->home, options, when, runtime::make_id()))
   .id;
 }
 
-Result<> Runtime::start(std::string_view name) {
+Result<> Engine::start(std::string_view name) {
   return runtime::start_container(state_->home, TRY(runtime::observe_named(state_->home, name)));
 }
 
-Result<AttachResult> Runtime::start_attached(std::string_view name, const AttachOptions& options) {
+Result<AttachResult> Engine::start_attached(std::string_view name, const AttachOptions& options) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
   return runtime::start_attached(state_->home, observed, options);
 }
 
-Result<AttachResult> Runtime::attach(std::string_view name, const AttachOptions& options) {
+Result<AttachResult> Engine::attach(std::string_view name, const AttachOptions& options) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
   return runtime::attach_container(state_->home, observed, options);
 }
 
-Result<> Runtime::stop(std::string_view name, std::optional<std::chrono::seconds> grace) {
+Result<> Engine::stop(std::string_view name, std::optional<std::chrono::seconds> grace) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
   return runtime::stop_container(state_->home, observed, in_milliseconds(grace), 0);
 }
 
-Result<> Runtime::kill(std::string_view name, int signal) {
+Result<> Engine::kill(std::string_view name, int signal) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
   return runtime::kill_container(state_->home, observed, signal);
 }
 
-Result<> Runtime::restart(std::string_view name, std::optional<std::chrono::seconds> grace) {
+Result<> Engine::restart(std::string_view name, std::optional<std::chrono::seconds> grace) {
   const std::string id = TRY(runtime::find_id(state_->home, name));
   TRY(runtime::require_podless(TRY(runtime::observe(state_->home, id)), "restarted"));
   TRY(stop(id, grace));
@@ -134,35 +134,35 @@ Result<> Runtime::restart(std::string_view name, std::optional<std::chrono::seco
   return start(id);
 }
 
-Result<> Runtime::pause(std::string_view name) {
+Result<> Engine::pause(std::string_view name) {
   return runtime::pause_container(state_->home, TRY(runtime::observe_named(state_->home, name)));
 }
 
-Result<> Runtime::unpause(std::string_view name) {
+Result<> Engine::unpause(std::string_view name) {
   return runtime::unpause_container(state_->home, TRY(runtime::observe_named(state_->home, name)));
 }
 
-Result<> Runtime::remove(std::string_view name, bool force, bool volumes) {
+Result<> Engine::remove(std::string_view name, bool force, bool volumes) {
   return runtime::remove_container(state_->home, name, force, volumes);
 }
 
-Result<> Runtime::rename(std::string_view name, const std::string& new_name) {
+Result<> Engine::rename(std::string_view name, const std::string& new_name) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
   return runtime::rename_container(state_->home, observed, new_name);
 }
 
-Result<int> Runtime::wait(std::string_view name, std::optional<std::chrono::milliseconds> timeout) {
+Result<int> Engine::wait(std::string_view name, std::optional<std::chrono::milliseconds> timeout) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
   return runtime::wait_container(state_->home, observed, timeout);
 }
 
-Result<AttachResult> Runtime::exec(std::string_view name, const ExecOptions& options) {
+Result<AttachResult> Engine::exec(std::string_view name, const ExecOptions& options) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
   return runtime::exec_in_container(state_->home, observed, options);
 }
 
-Result<> Runtime::logs(std::string_view name, const LogOptions& options,
-                       const std::function<void(const LogLine&)>& sink) {
+Result<> Engine::logs(std::string_view name, const LogOptions& options,
+                      const std::function<void(const LogLine&)>& sink) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
   const monitor::Directories& directories = state_->home.directories;
   const std::string& id = observed.record.id;
@@ -187,59 +187,59 @@ Result<> Runtime::logs(std::string_view name, const LogOptions& options,
       });
 }
 
-Result<std::vector<ContainerInfo>> Runtime::list(bool all, bool with_size) {
+Result<std::vector<ContainerInfo>> Engine::list(bool all, bool with_size) {
   return runtime::list_containers(state_->home, all, size_wanted(with_size));
 }
 
-Result<ContainerInfo> Runtime::find(std::string_view name, bool with_size) {
+Result<ContainerInfo> Engine::find(std::string_view name, bool with_size) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
   return runtime::describe_container(state_->home, observed, size_wanted(with_size));
 }
 
-Result<std::string> Runtime::inspect(std::string_view name, bool with_size) {
+Result<std::string> Engine::inspect(std::string_view name, bool with_size) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
   return runtime::inspect_container(state_->home, observed, size_wanted(with_size));
 }
 
-Result<ContainerStats> Runtime::stats(std::string_view name) {
+Result<ContainerStats> Engine::stats(std::string_view name) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
   const std::lock_guard lock(state_->mutex);
   return runtime::container_stats(state_->home, observed, state_->samples[observed.record.id]);
 }
 
-Result<std::vector<std::vector<std::string>>> Runtime::top(
+Result<std::vector<std::vector<std::string>>> Engine::top(
     std::string_view name, const std::vector<std::string>& ps_options) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
   return runtime::container_top(state_->home, observed, ps_options);
 }
 
-Result<> Runtime::copy_out(std::string_view name, const std::string& path,
-                           const std::string& host_path) {
+Result<> Engine::copy_out(std::string_view name, const std::string& path,
+                          const std::string& host_path) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
   return runtime::copy_out(state_->home, observed, path, host_path);
 }
 
-Result<> Runtime::copy_in(std::string_view name, const std::string& host_path,
-                          const std::string& path) {
+Result<> Engine::copy_in(std::string_view name, const std::string& host_path,
+                         const std::string& path) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
   return runtime::copy_in(state_->home, observed, host_path, path);
 }
 
-Result<PruneResult> Runtime::prune() {
+Result<PruneResult> Engine::prune() {
   return runtime::prune_containers(state_->home);
 }
 
-Result<ImageInfo> Runtime::pull(const std::string& reference, const TransferOptions& options) {
+Result<ImageInfo> Engine::pull(const std::string& reference, const TransferOptions& options) {
   const auto parsed = TRY(image::parse_reference(reference));
   return runtime::describe_image(TRY(runtime::pull_image(state_->home, parsed, options)));
 }
 
-Result<> Runtime::push(const std::string& image, const std::string& destination,
-                       const TransferOptions& options) {
+Result<> Engine::push(const std::string& image, const std::string& destination,
+                      const TransferOptions& options) {
   return runtime::push_image(state_->home, image, destination, options);
 }
 
-Result<std::vector<ImageInfo>> Runtime::images() {
+Result<std::vector<ImageInfo>> Engine::images() {
   std::vector<ImageInfo> list;
   for (const image::Image& image : TRY(state_->home.store.list())) {
     list.push_back(runtime::describe_image(image));
@@ -247,29 +247,29 @@ Result<std::vector<ImageInfo>> Runtime::images() {
   return list;
 }
 
-Result<ImageInfo> Runtime::image(std::string_view name) {
+Result<ImageInfo> Engine::image(std::string_view name) {
   return runtime::describe_image(TRY(state_->home.store.find(name)));
 }
 
-Result<std::string> Runtime::inspect_image(std::string_view name) {
+Result<std::string> Engine::inspect_image(std::string_view name) {
   return runtime::inspect_image(TRY(state_->home.store.find(name)));
 }
 
-Result<> Runtime::tag(std::string_view image, const std::string& new_name) {
+Result<> Engine::tag(std::string_view image, const std::string& new_name) {
   const auto reference = TRY(image::parse_reference(new_name));
   return state_->home.store.tag(image, reference);
 }
 
-Result<std::vector<std::string>> Runtime::remove_image(std::string_view name, bool force) {
+Result<std::vector<std::string>> Engine::remove_image(std::string_view name, bool force) {
   return runtime::remove_image(state_->home, name, force);
 }
 
-Result<PruneResult> Runtime::prune_images(bool all) {
+Result<PruneResult> Engine::prune_images(bool all) {
   return runtime::prune_images(state_->home, all);
 }
 
-Result<std::vector<ImageInfo>> Runtime::import_image(const std::string& path,
-                                                     const std::string& name) {
+Result<std::vector<ImageInfo>> Engine::import_image(const std::string& path,
+                                                    const std::string& name) {
   std::optional<image::Reference> reference;
   if (!name.empty()) reference = TRY(image::parse_reference(name));
   std::vector<ImageInfo> list;
@@ -279,8 +279,8 @@ Result<std::vector<ImageInfo>> Runtime::import_image(const std::string& path,
   return list;
 }
 
-Result<> Runtime::save_image(std::string_view image, const std::string& path,
-                             const std::string& format) {
+Result<> Engine::save_image(std::string_view image, const std::string& path,
+                            const std::string& format) {
   if (format != "oci-archive" && format != "docker-archive" && !format.empty()) {
     return fail(ErrorCode::kInvalidArgument,
                 "unknown format \"{}\": it is oci-archive or docker-archive", format);
@@ -291,51 +291,51 @@ Result<> Runtime::save_image(std::string_view image, const std::string& path,
                                  format == "docker-archive" ? Format::kDocker : Format::kOci);
 }
 
-Result<> Runtime::write_bundle(std::string_view image, const std::string& directory) {
+Result<> Engine::write_bundle(std::string_view image, const std::string& directory) {
   const auto found = TRY(state_->home.store.find(image));
   return image::write_oci_bundle(state_->home.store, found, directory);
 }
 
-Result<PodInfo> Runtime::run_pod(const std::string& manifest, const PodOptions& options) {
+Result<PodInfo> Engine::run_pod(const std::string& manifest, const PodOptions& options) {
   return runtime::run_pod(state_->home, manifest, options);
 }
 
-Result<> Runtime::stop_pod(std::string_view name, std::optional<std::chrono::seconds> grace) {
+Result<> Engine::stop_pod(std::string_view name, std::optional<std::chrono::seconds> grace) {
   const std::string id = TRY(runtime::find_pod(state_->home, name));
   return runtime::stop_pod(state_->home, id, in_milliseconds(grace));
 }
 
-Result<> Runtime::delete_pod(std::string_view name, bool force) {
+Result<> Engine::delete_pod(std::string_view name, bool force) {
   return runtime::delete_pod(state_->home, TRY(runtime::find_pod(state_->home, name)), force);
 }
 
-Result<PodInfo> Runtime::pod_status(std::string_view name) {
+Result<PodInfo> Engine::pod_status(std::string_view name) {
   return runtime::describe_pod(state_->home, TRY(runtime::find_pod(state_->home, name)));
 }
 
-Result<std::vector<PodInfo>> Runtime::list_pods() {
+Result<std::vector<PodInfo>> Engine::list_pods() {
   return runtime::list_pods(state_->home);
 }
 
-Result<std::string> Runtime::inspect_pod(std::string_view name) {
+Result<std::string> Engine::inspect_pod(std::string_view name) {
   return runtime::inspect_pod(state_->home, TRY(runtime::find_pod(state_->home, name)));
 }
 
-Result<int> Runtime::wait_pod(std::string_view name,
-                              std::optional<std::chrono::milliseconds> timeout) {
+Result<int> Engine::wait_pod(std::string_view name,
+                             std::optional<std::chrono::milliseconds> timeout) {
   return runtime::wait_pod(state_->home, TRY(runtime::find_pod(state_->home, name)), timeout);
 }
 
-Result<std::string> Runtime::pod_container(std::string_view pod, std::string_view container) {
+Result<std::string> Engine::pod_container(std::string_view pod, std::string_view container) {
   const std::string id = TRY(runtime::find_pod(state_->home, pod));
   return runtime::find_pod_container(state_->home, id, container);
 }
 
-Result<std::vector<VolumeInfo>> Runtime::volumes() {
+Result<std::vector<VolumeInfo>> Engine::volumes() {
   return runtime::list_volumes(state_->home);
 }
 
-Result<std::string> Runtime::create_volume(const std::string& name) {
+Result<std::string> Engine::create_volume(const std::string& name) {
   std::string chosen = name.empty() ? random_hex(32) : name;
   if (TRY(runtime::make_volume(state_->home, chosen, name.empty())) == runtime::Presence::kMade) {
     return chosen;
@@ -343,31 +343,31 @@ Result<std::string> Runtime::create_volume(const std::string& name) {
   return fail(ErrorCode::kAlreadyExists, "there is a volume \"{}\" already", name);
 }
 
-Result<> Runtime::remove_volume(const std::string& name, bool force) {
+Result<> Engine::remove_volume(const std::string& name, bool force) {
   return runtime::remove_volume(state_->home, name, force);
 }
 
-Result<PruneResult> Runtime::prune_volumes() {
+Result<PruneResult> Engine::prune_volumes() {
   return runtime::prune_volumes(state_->home);
 }
 
-Result<VmSetup> Runtime::setup_vm(const VmSetupOptions& options) {
+Result<VmSetup> Engine::setup_vm(const VmSetupOptions& options) {
   return runtime::setup_vm(state_->home, options);
 }
 
-Result<std::vector<VmKernelInfo>> Runtime::vm_kernels() {
+Result<std::vector<VmKernelInfo>> Engine::vm_kernels() {
   return runtime::list_vm_kernels(state_->home);
 }
 
-Result<> Runtime::remove_vm_kernel(std::string_view name) {
+Result<> Engine::remove_vm_kernel(std::string_view name) {
   return runtime::remove_vm_kernel(state_->home, name);
 }
 
-Result<std::string> Runtime::vm_info() {
+Result<std::string> Engine::vm_info() {
   return runtime::describe_vm(state_->home);
 }
 
-Result<std::string> Runtime::info() {
+Result<std::string> Engine::info() {
   return runtime::describe_host(state_->home);
 }
 

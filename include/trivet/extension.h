@@ -44,20 +44,21 @@ enum trivet_extension_event_kind {
   TRIVET_EXTENSION_STOPPING = 4   /* the pod is about to end; `container` is empty */
 };
 
+/* One event. */
 struct trivet_extension_event {
   uint32_t size;         /* of this structure, as the engine has filled it */
   uint32_t kind;         /* of trivet_extension_event_kind; ignore unknown ones */
   const char* container; /* its name in the pod */
-  int32_t exit_code;
+  int32_t exit_code;     /* TRIVET_EXTENSION_EXITED */
 };
 
 /* How a container is at this moment. What is not known, as when it does not run, is 0. */
 struct trivet_extension_numbers {
-  uint32_t size;
-  uint32_t running;  /* 0 or 1 */
-  const char* name;  /* in the pod */
-  uint32_t restarts; /* since the pod was started */
-  uint32_t reserved;
+  uint32_t size;         /* of this structure, as the engine has filled it */
+  uint32_t running;      /* 0 or 1 */
+  const char* name;      /* in the pod */
+  uint32_t restarts;     /* since the pod was started */
+  uint32_t reserved;     /* 0 */
   uint64_t cpu_usage_ns; /* of all its processes, since it was started */
   uint64_t memory_usage; /* bytes */
   uint64_t memory_limit; /* bytes; 0: none */
@@ -69,8 +70,8 @@ struct trivet_extension_numbers {
  * Its functions return 0, or something else after they have written what went wrong to `error`, as
  * much of it as fits in `error_size` bytes with the NUL. */
 struct trivet_extension_context {
-  uint32_t size;
-  uint32_t reserved;
+  uint32_t size;                 /* of this structure, as the engine has filled it */
+  uint32_t reserved;             /* 0 */
   void* host;                    /* the engine's own */
   const char* name;              /* of the extension, in the pod's manifest */
   const char* settings;          /* from the manifest, as they were written; may be empty */
@@ -95,9 +96,9 @@ struct trivet_extension_context {
 
 /* An extension. `self` is passed to all of its functions. */
 struct trivet_extension {
-  uint32_t size;
-  uint32_t reserved;
-  void* self;
+  uint32_t size;     /* of this structure, as the extension has filled it */
+  uint32_t reserved; /* 0 */
+  void* self;        /* the extension's own */
   /* What it is, for messages: "metrics". */
   const char* (*name)(void* self);
   /* Before the pod's network and containers exist: the place for sockets that listen, on addresses
@@ -138,35 +139,49 @@ template <typename T = void>
 using Outcome = std::expected<T, std::string>;
 
 // What happens in the pod: see trivet_extension_event_kind.
-enum class EventKind { kStarted, kExited, kHealthy, kUnhealthy, kStopping };
+enum class EventKind {
+  kStarted,    // a container runs; again after a restart
+  kExited,     // it has ended
+  kHealthy,    // it has become ready
+  kUnhealthy,  // it is no longer ready, though it runs
+  kStopping    // the pod is about to end
+};
 
+// One event.
 struct Event {
-  EventKind kind = EventKind::kStarted;
-  std::string container;  // its name in the pod; empty with kStopping
-  int exit_code = 0;      // kExited
+  EventKind kind = EventKind::kStarted;  // what has happened
+  std::string container;                 // its name in the pod; empty with kStopping
+  int exit_code = 0;                     // kExited
 };
 
 // How a container is at this moment: see trivet_extension_numbers.
 struct Numbers {
-  std::string name;
-  bool running = false;
-  uint32_t restarts = 0;
-  uint64_t cpu_usage_ns = 0;
+  std::string name;           // in the pod
+  bool running = false;       // its program runs
+  uint32_t restarts = 0;      // since the pod was started
+  uint64_t cpu_usage_ns = 0;  // of all its processes, since it was started
   uint64_t memory_usage = 0;  // bytes
   uint64_t memory_limit = 0;  // bytes; 0: none
-  uint64_t pids = 0;
+  uint64_t pids = 0;          // how many processes and threads
 };
 
 // What an extension knows and may ask. A handle: copies are as good, for threads too.
 class Context {
  public:
+  // Of what the engine has passed; TRIVET_EXTENSION does it.
   explicit Context(const trivet_extension_context* context) : context_(context) {}
 
+  // Of the extension, in the pod's manifest.
   [[nodiscard]] std::string_view name() const { return context_->name; }
+  // From the manifest, as they were written; may be empty.
   [[nodiscard]] std::string_view settings() const { return context_->settings; }
+  // 64 hexadecimal digits.
   [[nodiscard]] std::string_view pod_id() const { return context_->pod_id; }
+  // metadata.name.
   [[nodiscard]] std::string_view pod_name() const { return context_->pod_name; }
+  // Of all containers.
   [[nodiscard]] std::string_view hostname() const { return context_->hostname; }
+  // Their names, in the manifest's order.
   [[nodiscard]] std::vector<std::string> containers() const {
     std::vector<std::string> names;
     for (const char* const* name = context_->containers; *name != nullptr; ++name) {
@@ -220,8 +235,11 @@ class Extension {
   Extension& operator=(const Extension&) = delete;
   virtual ~Extension() = default;
 
+  // What it is, for messages: "metrics".
   [[nodiscard]] virtual std::string name() const = 0;
+  // Before the pod's network and containers exist. A failure keeps the pod from being started.
   virtual Outcome<> on_start(Context& context) = 0;
+  // Events come in their order.
   virtual void on_event(const Event& event, Context& context) = 0;
 };
 

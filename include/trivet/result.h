@@ -15,6 +15,8 @@
 
 #include <fmt/core.h>
 
+#include "trivet/export.h"
+
 namespace trivet {
 
 // What kind of failure it is. `kSystem` and `kInternal` are the codes nobody branches on.
@@ -38,10 +40,12 @@ enum class ErrorCode {
 };
 
 // The stable, machine-readable name of a code, such as "not-found".
-[[nodiscard]] std::string_view error_code_name(ErrorCode code);
+[[nodiscard]] TRIVET_API std::string_view error_code_name(ErrorCode code);
 
-class [[nodiscard]] Error {
+// A failure: what kind, what failed with what operands, and what helps. A plain value.
+class [[nodiscard]] TRIVET_API Error {
  public:
+  // `message` is one phrase without a capital, a full stop or a line end.
   Error(ErrorCode code, std::string message) : message_(std::move(message)), code_(code) {}
 
   // The failure of system call `operation` (with its operands), with `errnum` as its errno.
@@ -53,15 +57,19 @@ class [[nodiscard]] Error {
   Error hint(std::string text) &&;
   // Adds what failed while undoing; it never replaces the cause.
   Error note(const Error& cleanup_failure) &&;
+  // The same failure as another kind, where the caller knows better what it means.
   Error with_code(ErrorCode code) && {
     code_ = code;
     return std::move(*this);
   }
 
+  // What kind of failure it is, to branch on.
   [[nodiscard]] ErrorCode code() const { return code_; }
   // The errno of the system call that failed; 0 if none did.
   [[nodiscard]] int errnum() const { return errnum_; }
+  // What a person can do about it; empty: nothing is known.
   [[nodiscard]] const std::string& hint_text() const { return hint_; }
+  // What failed while cleaning up after the failure, a line each.
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
   // One line without the hint: `open "/x": No such file or directory [ENOENT]`.
   [[nodiscard]] const std::string& message() const { return message_; }
@@ -74,6 +82,7 @@ class [[nodiscard]] Error {
   int errnum_ = 0;
 };
 
+// A value, or the Error in its place. Result<> is success without a value.
 template <typename T = void>
 using Result = std::expected<T, Error>;
 

@@ -30,6 +30,12 @@ function(trivet_module name)
     set(ARG_FOLDER ${name})
   endif()
   add_library(trivet_${name} STATIC ${ARG_SOURCES})
+  if(TRIVET_LIBRARY AND name IN_LIST TRIVET_LIBRARY_MODULES)
+    # Compiled once, for programs and for libtrivet.so: see docs/decisions/019.
+    set_target_properties(trivet_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON
+      CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+    set_property(GLOBAL APPEND PROPERTY TRIVET_LIBRARY_LINKS ${ARG_LINK})
+  endif()
   target_link_libraries(trivet_${name} PUBLIC trivet_options ${ARG_LINK})
   foreach(dependency ${ARG_DEPENDS})
     target_link_libraries(trivet_${name} PUBLIC trivet_${dependency})

@@ -10,10 +10,12 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "trivet/exec.h"
 #include "trivet/export.h"
 #include "trivet/pod.h"
 #include "trivet/result.h"
@@ -83,11 +85,14 @@ class TRIVET_API Engine {
   Result<> remove(std::string_view name, bool force, bool volumes = false);
   // kAlreadyExists when another one has the name.
   Result<> rename(std::string_view name, const std::string& new_name);
-  // The exit code; kTimeout when the deadline passed first.
-  Result<int> wait(std::string_view name, std::optional<std::chrono::milliseconds> timeout = {});
+  // The exit code; kTimeout when the deadline passed, kCanceled when the stop was requested first.
+  Result<int> wait(std::string_view name, std::optional<std::chrono::milliseconds> timeout = {},
+                   const std::stop_token& stop = {});
   // Executes a command in a running container and connects the caller's streams; the exit code is
   // the command's. Detached: 0.
   Result<AttachResult> exec(std::string_view name, const ExecOptions& options);
+  // The same over streams that the caller names, with a deadline; the exit code of the command.
+  Result<int> exec_stdio(std::string_view name, const ExecCommand& command, const ExecStdio& stdio);
   // Hands every line that is wanted to `sink`, in the caller's thread.
   Result<> logs(std::string_view name, const LogOptions& options,
                 const std::function<void(const LogLine&)>& sink);
@@ -122,6 +127,8 @@ class TRIVET_API Engine {
   Result<std::vector<ImageInfo>> images();
   // One.
   Result<ImageInfo> image(std::string_view name);
+  // The steps by which one was made, the newest first.
+  Result<std::vector<ImageHistoryEntry>> image_history(std::string_view name);
   // Everything known, as JSON: the document of `trivet image inspect`.
   Result<std::string> inspect_image(std::string_view name);
   // Gives it another name, which is taken from the image that had it.

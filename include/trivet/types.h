@@ -274,6 +274,14 @@ struct ImageInfo {
   std::string architecture;                       // "amd64", "arm64", "wasm"
 };
 
+// One step of how an image was made.
+struct ImageHistoryEntry {
+  std::string created;       // RFC 3339; may be empty
+  std::string created_by;    // the command, as the builder wrote it down
+  std::string comment;       // of the builder; mostly empty
+  bool empty_layer = false;  // it changed no files
+};
+
 // How the caller's own streams are joined to a container's. Whether there is a terminal is the
 // container's own setting.
 struct AttachOptions {

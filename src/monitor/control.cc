@@ -12,6 +12,7 @@
 
 #include "base/fs.h"
 #include "base/process.h"
+#include "base/stop_fd.h"
 
 namespace trivet::monitor {
 
@@ -112,16 +113,19 @@ Result<UniqueFd> watch_container(const Directories& directories, const std::stri
 }
 
 Result<std::optional<int>> wait_for_exit(const Directories& directories, const std::string& id,
-                                         std::optional<std::chrono::milliseconds> timeout) {
+                                         std::optional<std::chrono::milliseconds> timeout,
+                                         const std::stop_token& stop) {
   const UniqueFd fd = TRY(connect_to_monitor(directories, id));
+  const StopFd stop_fd(stop);
   const Deadline deadline(timeout);
   Buffer buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   for (;;) {
-    pollfd ready{.fd = fd.get(), .events = POLLIN, .revents = 0};
-    const int count = ::poll(&ready, 1, deadline.left());
-    if (count == 0) return std::nullopt;
+    std::array<pollfd, 2> fds{pollfd{.fd = fd.get(), .events = POLLIN, .revents = 0},
+                              pollfd{.fd = stop_fd.get(), .events = POLLIN, .revents = 0}};
+    const int count = ::poll(fds.data(), fds.size(), deadline.left());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return fail_errno("poll");
+    if (fds[0].revents == 0) return std::nullopt;
     const auto message = TRY(receive_frame(fd.get(), buffer.data(), buffer.size()));
     if (!message) return fail(ErrorCode::kSystem, "the container's monitor has gone");
     if (message->type == Frame::kExit) return TRY(read_number(message->payload));

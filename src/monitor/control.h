@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <optional>
+#include <stop_token>
 #include <string>
 
 #include "base/result.h"
@@ -19,9 +20,11 @@ Result<> request_signal(const Directories& directories, const std::string& id, i
 Result<> request_pause(const Directories& directories, const std::string& id);
 Result<> request_resume(const Directories& directories, const std::string& id);
 
-// Waits until it has ended for good; the exit code, or nothing when the timeout passed first.
+// Waits until it has ended for good; the exit code, or nothing when the timeout passed or the stop
+// was requested first.
 Result<std::optional<int>> wait_for_exit(const Directories& directories, const std::string& id,
-                                         std::optional<std::chrono::milliseconds> timeout);
+                                         std::optional<std::chrono::milliseconds> timeout,
+                                         const std::stop_token& stop = {});
 
 // A descriptor that becomes readable when the container has ended for good: LogQuery::end_fd.
 Result<UniqueFd> watch_container(const Directories& directories, const std::string& id);

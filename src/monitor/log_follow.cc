@@ -2,11 +2,11 @@
 #include <chrono>
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/stop_fd.h"
 #include "monitor/log_read.h"
 
 namespace trivet::monitor {
@@ -85,12 +85,7 @@ Result<> LogFollower::run(LogFile current) {
   if (inotify_add_watch(inotify.get(), path.c_str(), IN_MODIFY | IN_CREATE) < 0) {
     return fail_errno("inotify_add_watch");
   }
-  const UniqueFd stop(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!stop) return fail_errno("eventfd");
-  const std::stop_callback on_stop(query_.stop, [&stop] {
-    const uint64_t one = 1;
-    (void)!::write(stop.get(), &one, sizeof one);
-  });
+  const StopFd stop(query_.stop);
   do {
     TRY(catch_up(current));
   } while (TRY(wait(inotify.get(), stop.get())));

@@ -151,14 +151,21 @@ Result<> Engine::rename(std::string_view name, const std::string& new_name) {
   return runtime::rename_container(state_->home, observed, new_name);
 }
 
-Result<int> Engine::wait(std::string_view name, std::optional<std::chrono::milliseconds> timeout) {
+Result<int> Engine::wait(std::string_view name, std::optional<std::chrono::milliseconds> timeout,
+                         const std::stop_token& stop) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
-  return runtime::wait_container(state_->home, observed, timeout);
+  return runtime::wait_container(state_->home, observed, timeout, stop);
 }
 
 Result<AttachResult> Engine::exec(std::string_view name, const ExecOptions& options) {
   const auto observed = TRY(runtime::observe_named(state_->home, name));
   return runtime::exec_in_container(state_->home, observed, options);
+}
+
+Result<int> Engine::exec_stdio(std::string_view name, const ExecCommand& command,
+                               const ExecStdio& stdio) {
+  const auto observed = TRY(runtime::observe_named(state_->home, name));
+  return runtime::exec_over_streams(state_->home, observed, command, stdio);
 }
 
 Result<> Engine::logs(std::string_view name, const LogOptions& options,
@@ -249,6 +256,10 @@ Result<std::vector<ImageInfo>> Engine::images() {
 
 Result<ImageInfo> Engine::image(std::string_view name) {
   return runtime::describe_image(TRY(state_->home.store.find(name)));
+}
+
+Result<std::vector<ImageHistoryEntry>> Engine::image_history(std::string_view name) {
+  return runtime::image_history(TRY(state_->home.store.find(name)));
 }
 
 Result<std::string> Engine::inspect_image(std::string_view name) {

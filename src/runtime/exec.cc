@@ -11,6 +11,7 @@
 #include "linux/capabilities.h"
 #include "monitor/attach_client.h"
 #include "payload/prepare.h"
+#include "runtime/child_streams.h"
 #include "runtime/plan.h"
 
 namespace trivet::runtime {
@@ -111,8 +112,16 @@ Result<oci::Process> plan_exec(const oci::Process& own, const ExecOptions& optio
   return process;
 }
 
-Result<AttachResult> exec_in_container(const Home& home, const Observed& observed,
-                                       const ExecOptions& options) {
+namespace {
+
+// What container::Container::exec() needs, and what of it has to stay until then.
+struct Prepared {
+  container::Container engine;
+  container::ExecOptions request;
+  std::optional<payload::PreparedExec> payload;
+};
+
+Result<Prepared> prepare(const Home& home, const Observed& observed, const ExecOptions& options) {
   TRY(require_running(observed));
   if (observed.state == ContainerStatus::kPaused) {
     return std::unexpected(
@@ -120,13 +129,12 @@ Result<AttachResult> exec_in_container(const Home& home, const Observed& observe
               fmt::format("container \"{}\" is paused", observed.record.name))
             .hint(fmt::format("unpause it: trivet unpause {}", observed.record.name)));
   }
-  if (options.detach && options.terminal) {
-    return fail(ErrorCode::kInvalidArgument,
-                "-d and -t exclude each other: nobody would hold the terminal");
-  }
-  const container::Container engine = TRY(load_engine(home, observed));
-  const oci::Spec spec = TRY(engine.load_spec());
-  container::ExecOptions request;
+  Prepared prepared {
+    .engine = TRY(load_engine(home, observed))
+    , .request = {}, .payload = {}
+  };
+  const oci::Spec spec = TRY(prepared.engine.load_spec());
+  container::ExecOptions& request = prepared.request;
   request.seccomp_cache = home.directories.data + "/seccomp";
   // Who a user is, only the guest of a microVM knows.
   const bool is_vm = monitor::is_machine(observed.record);
@@ -138,16 +146,43 @@ Result<AttachResult> exec_in_container(const Home& home, const Observed& observe
   if (is_vm && !options.user.empty() && std::ranges::none_of(options.env, is_home)) {
     std::erase_if(request.process.env, is_home);  // it is the container's user's
   }
-  const auto payload =
-      TRY(payload::prepare_exec(engine, request.process, home.directories.data + "/wasm",
+  prepared.payload =
+      TRY(payload::prepare_exec(prepared.engine, request.process, home.directories.data + "/wasm",
                                 options.invoke, is_vm ? options.user : ""));
-  if (payload) {
-    request.process = payload->process;
-    request.program = &payload->program;
+  if (prepared.payload) request.process = prepared.payload->process;
+  return prepared;
+}
+
+}  // namespace
+
+Result<AttachResult> exec_in_container(const Home& home, const Observed& observed,
+                                       const ExecOptions& options) {
+  if (options.detach && options.terminal) {
+    return fail(ErrorCode::kInvalidArgument,
+                "-d and -t exclude each other: nobody would hold the terminal");
   }
-  if (options.detach) return exec_detached(engine, request);
-  if (options.terminal) return exec_with_terminal(engine, request, options);
-  return exec_with_pipes(engine, request, options);
+  Prepared prepared = TRY(prepare(home, observed, options));
+  if (prepared.payload) prepared.request.program = &prepared.payload->program;
+  if (options.detach) return exec_detached(prepared.engine, prepared.request);
+  if (options.terminal) return exec_with_terminal(prepared.engine, prepared.request, options);
+  return exec_with_pipes(prepared.engine, prepared.request, options);
+}
+
+Result<int> exec_over_streams(const Home& home, const Observed& observed,
+                              const ExecCommand& command, const ExecStdio& stdio) {
+  Prepared prepared = TRY(prepare(home, observed,
+                                  {.command = command.argv,
+                                   .env = command.env,
+                                   .workdir = command.workdir,
+                                   .user = command.user}));
+  if (prepared.payload) prepared.request.program = &prepared.payload->program;
+  PipePairs pipes = TRY(make_child_pipes(stdio));
+  prepared.request.stdio = {.stdin_fd = pipes.childs.stdin_fd.get(),
+                            .stdout_fd = pipes.childs.stdout_fd.get(),
+                            .stderr_fd = pipes.childs.stderr_fd.get()};
+  const container::Started started = TRY(prepared.engine.exec(prepared.request));
+  pipes.childs = {};
+  return carry_streams(std::move(pipes.ours), started.pidfd.get(), command, stdio);
 }
 
 }  // namespace trivet::runtime

@@ -1,5 +1,7 @@
 #include "runtime/images.h"
 
+#include <ranges>
+
 #include "base/json.h"
 #include "image/registry.h"
 #include "payload/microvm/image_disk.h"
@@ -130,6 +132,17 @@ ImageInfo describe_image(const image::Image& image) {
   info.os = image.config.platform.os;
   info.architecture = image.config.platform.architecture;
   return info;
+}
+
+std::vector<ImageHistoryEntry> image_history(const image::Image& image) {
+  std::vector<ImageHistoryEntry> history;
+  for (const oci::HistoryEntry& entry : std::views::reverse(image.config.history)) {
+    history.push_back({.created = entry.created,
+                       .created_by = entry.created_by,
+                       .comment = entry.comment,
+                       .empty_layer = entry.empty_layer});
+  }
+  return history;
 }
 
 std::string inspect_image(const image::Image& image) {

@@ -19,6 +19,8 @@ Result<> push_image(const Home& home, const std::string& image, const std::strin
                     const TransferOptions& options);
 
 [[nodiscard]] ImageInfo describe_image(const image::Image& image);
+// The newest step first.
+[[nodiscard]] std::vector<ImageHistoryEntry> image_history(const image::Image& image);
 // The document of `trivet image inspect`: Docker's names.
 [[nodiscard]] std::string inspect_image(const image::Image& image);
 

@@ -192,13 +192,18 @@ Result<> rename_container(const Home& home, const Observed& observed, const std:
 }
 
 Result<int> wait_container(const Home& home, const Observed& observed,
-                           std::optional<std::chrono::milliseconds> timeout) {
+                           std::optional<std::chrono::milliseconds> timeout,
+                           const std::stop_token& stop) {
   const std::string& id = observed.record.id;
   const auto late = [&] {
+    if (stop.stop_requested()) {
+      return fail(ErrorCode::kCanceled, "waiting for container \"{}\" was given up",
+                  observed.record.name);
+    }
     return fail(ErrorCode::kTimeout, "container \"{}\" has not ended yet", observed.record.name);
   };
   if (observed.monitor_alive) {
-    const auto code = monitor::wait_for_exit(home.directories, id, timeout);
+    const auto code = monitor::wait_for_exit(home.directories, id, timeout, stop);
     if (code && !*code) return late();
     if (code) return **code;
     if (!monitor_gone(code.error())) return std::unexpected(code.error());

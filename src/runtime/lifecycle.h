@@ -30,8 +30,10 @@ Result<> pause_container(const Home& home, const Observed& observed);
 Result<> unpause_container(const Home& home, const Observed& observed);
 Result<> remove_container(const Home& home, std::string_view name, bool force, bool volumes);
 Result<> rename_container(const Home& home, const Observed& observed, const std::string& new_name);
+// kTimeout, kCanceled.
 Result<int> wait_container(const Home& home, const Observed& observed,
-                           std::optional<std::chrono::milliseconds> timeout);
+                           std::optional<std::chrono::milliseconds> timeout,
+                           const std::stop_token& stop = {});
 
 // kWrongState for a container of a pod: its pod is what is started, renamed, removed.
 Result<> require_podless(const Observed& observed, std::string_view verb);

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include "backend/trivet_backend.h"
+#include "trivet/null_runtime.h"
 #include "trivet/runtime.h"
 
 namespace trivet {
@@ -12,6 +13,10 @@ namespace trivet {
 namespace {
 
 using Opener = Result<std::shared_ptr<Backend>> (*)(const RuntimeOptions& options);
+
+Result<std::shared_ptr<Backend>> open_null(const RuntimeOptions& /*options*/) {
+  return std::make_shared<NullRuntime>();
+}
 
 template <const char* kIsolation>
 Result<std::shared_ptr<Backend>> open_isolated(const RuntimeOptions& options) {
@@ -32,6 +37,7 @@ constexpr std::array kKnown{
     Known{.name = kNative, .alias = "crun", .open = open_isolated<kNative>},
     Known{.name = kMicrovm, .alias = "krun", .open = open_isolated<kMicrovm>},
     Known{.name = kWasm, .alias = "", .open = open_isolated<kWasm>},
+    Known{.name = "null", .alias = "", .open = open_null},
 };
 
 std::string known_names() {

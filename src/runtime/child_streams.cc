@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/pipe_signal.h"
 #include "base/process.h"
 #include "base/stop_fd.h"
 
@@ -25,31 +26,6 @@ constexpr size_t kBlock = 65536;
 constexpr std::chrono::seconds kGrace{2};
 // What holds the pipes after the child's end may write on for this long.
 constexpr std::chrono::seconds kDrain{2};
-
-// A write to a pipe that nobody reads fails with EPIPE and raises SIGPIPE, which would end a
-// process that has not thought of it. Blocked in this thread, the signal is taken away again.
-class PipeSignalBlock {
- public:
-  PipeSignalBlock() {
-    sigemptyset(&set_);
-    sigaddset(&set_, SIGPIPE);
-    sigset_t pending;
-    was_pending_ = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
-    (void)pthread_sigmask(SIG_BLOCK, &set_, &saved_);
-  }
-  PipeSignalBlock(const PipeSignalBlock&) = delete;
-  PipeSignalBlock& operator=(const PipeSignalBlock&) = delete;
-  ~PipeSignalBlock() {
-    const timespec now{};
-    if (!was_pending_) (void)sigtimedwait(&set_, nullptr, &now);
-    (void)pthread_sigmask(SIG_SETMASK, &saved_, nullptr);
-  }
-
- private:
-  sigset_t set_{};
-  sigset_t saved_{};
-  bool was_pending_ = false;
-};
 
 // Where the child's input comes from.
 class Source {

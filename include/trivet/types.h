@@ -134,7 +134,7 @@ struct RunOptions {
   bool privileged = false;            // all capabilities and devices, no seccomp, nothing masked
   std::vector<std::string> security_opt;       // no-new-privileges, seccomp=…, apparmor=…, label=…,
                                                // mask=…, unmask=…
-  std::vector<std::string> devices;            // HOST[:CONTAINER][:rwm]
+  std::vector<std::string> devices;            // HOST[:CONTAINER][:rwm], CDI's VENDOR/CLASS=NAME
   std::map<std::string, std::string> sysctls;  // by name: "net.core.somaxconn"
   std::string pid_mode;                        // "", "host", "container:NAME"
   std::string ipc_mode;                        // "", "host", "private"

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/commands_device.h"
 
 namespace trivet::cli {
 
@@ -82,6 +83,7 @@ constexpr std::array kEntries{
     Entry{"vm info", kVms, "Show what microVMs are made of on this host", make_vm_info},
     Entry{"vm rm", kVms, "Remove kernels for microVMs", make_vm_rm},
 
+    Entry{"device ls", kHost, "List the devices that the host's CDI files define", make_device_ls},
     Entry{"info", kHost, "Show what this host can do and where things are kept", make_info},
     Entry{"version", kHost, "Show the version", make_version},
     Entry{"completion", kHost, "Print the completion script of a shell", make_completion},
@@ -119,6 +121,7 @@ constexpr std::array kTranslations{
     Translation{"pod kill", "use `trivet pod stop --time 0`"},
     Translation{"kube", "use `trivet pod run FILE`"},
     Translation{"play", "use `trivet pod run FILE`"},
+    Translation{"device list", "use `trivet device ls`"},
     Translation{"vm list", "use `trivet vm ls`"},
     Translation{"vm install", "use `trivet vm setup`"},
     Translation{"system", "use `trivet info` and `trivet prune`"},
@@ -146,11 +149,12 @@ const Entry* find_entry(std::string_view path) {
 }
 
 bool is_group(std::string_view word) {
-  return word == "image" || word == "volume" || word == "pod" || word == "vm";
+  return word == "image" || word == "volume" || word == "pod" || word == "vm" || word == "device";
 }
 
 std::string group_summary(std::string_view word) {
   if (word == "pod") return "Run several containers as one, from a Kubernetes manifest";
+  if (word == "device") return "Look at the devices that containers can be given";
   if (word == "vm") return "Work with what microVMs are made of";
   return word == "image" ? "Work with images" : "Work with volumes";
 }

@@ -1,6 +1,7 @@
 #include "cli/run_options.h"
 
 #include "base/text.h"
+#include "cli/gpus.h"
 
 namespace trivet::cli {
 
@@ -134,8 +135,19 @@ void declare_files(Command& command, RunFlags& flags) {
   command.flag("--read-only", run.read_only, "Make the root file system read-only");
   command.parsed("--shm-size", "SIZE", into(run.shm_size, parse_size), "Size of /dev/shm")
       .defaults_to("64m");
-  command.list("--device", "HOST[:INSIDE][:rwm]", run.devices, "Give access to a device")
+  command
+      .list("--device", "HOST[:INSIDE][:rwm]", run.devices,
+            "Give access to a device, or one of CDI: nvidia.com/gpu=all")
       .completed_by(Completes::kFile);
+  command
+      .parsed(
+          "--gpus", "all|N|device=ID,…",
+          [&run](const std::string& text) -> Result<> {
+            for (std::string& name : TRY(parse_gpus(text))) run.devices.push_back(std::move(name));
+            return {};
+          },
+          "Give access to NVIDIA GPUs, as CDI knows them")
+      .one_of({"all", "1", "device="});
 }
 
 void declare_network(Command& command, RunFlags& flags) {

@@ -58,6 +58,16 @@ Result<std::vector<oci::Device>> find_devices(const std::string& path) {
   return found;
 }
 
+Result<oci::Device> find_device(const std::string& path) {
+  struct stat status{};
+  if (stat(path.c_str(), &status) != 0) return fail_errno("stat \"{}\"", path);
+  if (S_ISFIFO(status.st_mode)) {
+    return oci::Device{.path = path, .type = 'p', .file_mode = status.st_mode & 07777U};
+  }
+  if (auto device = device_of(path, status)) return *std::move(device);
+  return fail(ErrorCode::kInvalidArgument, "\"{}\" is not a device", path);
+}
+
 bool is_present(const oci::Device& device) {
   struct stat status{};
   if (stat(device.path.c_str(), &status) != 0) return false;

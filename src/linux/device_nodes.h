@@ -13,6 +13,9 @@ namespace trivet {
 // own: the usual ones, terminals, shared memory. kInvalidArgument when it is neither.
 Result<std::vector<oci::Device>> find_devices(const std::string& path);
 
+// The device, or FIFO, at `path`; symbolic links are followed. kInvalidArgument when it is neither.
+Result<oci::Device> find_device(const std::string& path);
+
 // Whether there is this very device under its own path.
 [[nodiscard]] bool is_present(const oci::Device& device);
 

@@ -71,9 +71,6 @@ Error Problems::error() const {
   Error error(all_unsupported ? ErrorCode::kUnsupported : ErrorCode::kInvalidArgument,
               text(sorted.front()));
   if (!sorted.front().hint.empty()) error = std::move(error).hint(sorted.front().hint);
-  if (all_unsupported) {
-    error = std::move(error).hint("--ignore-unsupported runs the pod without what trivet can't do");
-  }
   for (size_t i = 1; i < sorted.size() && i <= kMostNotes; ++i) {
     error = std::move(error).note(Error(sorted[i].code, with_hint(sorted[i])));
   }

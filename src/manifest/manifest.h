@@ -78,6 +78,7 @@ struct Resources {
   std::optional<int64_t> cpu_request;   // where not given, the limit
   std::optional<int64_t> memory_request;
   std::optional<int64_t> pids_limit;
+  std::map<std::string, int64_t> devices;  // "nvidia.com/gpu": how many
 };
 
 struct Profile {  // seccompProfile, appArmorProfile

@@ -245,6 +245,11 @@ class Reader {
   bool has_pod_ = false;
 };
 
+Error with_advice(Error error) {
+  if (error.code() != ErrorCode::kUnsupported) return error;
+  return std::move(error).hint("--ignore-unsupported runs the pod without what trivet can't do");
+}
+
 }  // namespace
 
 Result<Manifest> parse_manifest(std::string_view text, const ParseOptions& options) {
@@ -257,7 +262,7 @@ Result<Manifest> parse_manifest(std::string_view text, const ParseOptions& optio
   }
   // Of what could not be read, the rest would only say more of the same.
   if (problems.none()) validate(reader.manifest(), problems);
-  if (!problems.none()) return std::unexpected(problems.error());
+  if (!problems.none()) return std::unexpected(with_advice(problems.error()));
   reader.manifest().warnings = problems.warnings();
   return std::move(reader.manifest());
 }

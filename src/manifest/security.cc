@@ -1,6 +1,7 @@
 // Resources and security contexts.
 #include <algorithm>
 
+#include "base/text.h"
 #include "linux/capabilities.h"
 #include "manifest/fields.h"
 #include "manifest/quantity.h"
@@ -15,6 +16,7 @@ struct Amounts {
   std::optional<int64_t> cpu;
   std::optional<int64_t> memory;
   std::optional<int64_t> pids;
+  std::map<std::string, int64_t> devices;
 };
 
 std::optional<int64_t> quantity(const Value& value, Result<int64_t> (*parse)(std::string_view)) {
@@ -25,6 +27,22 @@ std::optional<int64_t> quantity(const Value& value, Result<int64_t> (*parse)(std
     value.wrong(amount.error().message(), amount.error().hint_text());
   }
   return std::nullopt;
+}
+
+// "nvidia.com/gpu": what Kubernetes calls an extended resource.
+bool is_device_kind(const std::string& name) {
+  const size_t slash = name.find('/');
+  return slash != std::string::npos && !name.starts_with("kubernetes.io/") &&
+         !name.substr(0, slash).ends_with(".kubernetes.io");
+}
+
+// As the API server has it, a number may be in quotes.
+int64_t device_count(const Value& value) {
+  constexpr int64_t kMost = 1024;
+  const auto count = parse_int(value.word());
+  if (count && *count >= 0 && *count <= kMost) return *count;
+  value.wrong(fmt::format("\"{}\": it is a number of devices, up to {}", value.word(), kMost));
+  return 0;
 }
 
 enum class Side { kLimits, kRequests };
@@ -41,8 +59,12 @@ Amounts read_amounts(const Value& value, Side side) {
     } else if (name == "ephemeral-storage") {
       // A request tells the scheduler where there is room.
       if (side == Side::kLimits) amount.unsupported("trivet can't limit what a container writes");
+    } else if (is_device_kind(name)) {
+      amounts.devices[name] = device_count(amount);
     } else {
-      amount.unsupported("of resources, trivet knows cpu and memory, and a limit of pids");
+      amount.unsupported(
+          "of resources, trivet knows cpu, memory, a limit of pids, and devices as "
+          "VENDOR/CLASS");
     }
   }
   return amounts;
@@ -141,12 +163,19 @@ Resources read_resources(const Value& value) {
     check_request(*field, requests.cpu, limits.cpu, "cpu");
     check_request(*field, requests.memory, limits.memory, "memory");
   }
+  for (const auto& [name, count] : requests.devices) {
+    const auto limit = limits.devices.find(name);
+    if (limit == limits.devices.end() || limit->second != count) {
+      field->wrong(fmt::format("the request of {} is not its limit", name));
+    }
+  }
   fields.refuse("claims", "trivet gives out no devices by claim");
   return {.cpu_limit = limits.cpu,
           .memory_limit = limits.memory,
           .cpu_request = requests.cpu ? requests.cpu : limits.cpu,
           .memory_request = requests.memory ? requests.memory : limits.memory,
-          .pids_limit = limits.pids};
+          .pids_limit = limits.pids,
+          .devices = limits.devices};
 }
 
 ContainerSecurity read_container_security(const Value& value) {

@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/rollback.h"
 #include "payload/microvm/machine.h"
+#include "runtime/devices.h"
 #include "runtime/facts.h"
 #include "runtime/isolation.h"
 #include "runtime/names.h"
@@ -129,6 +130,7 @@ class Creation {
     TRY(make_directory());
     TRY(make_claim());
     TRY(make_plan());
+    TRY(add_cdi_devices(options_, plan_.spec));
     TRY(check_bind_sources(plan_));
     TRY(net::choose_ports(plan_.record.ports));
     if (when == ResolveJoins::kNow) TRY(apply_joins(home_, plan_.joins, plan_.spec));

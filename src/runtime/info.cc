@@ -10,8 +10,10 @@
 #include "base/paths.h"
 #include "linux/capabilities.h"
 #include "linux/cgroup.h"
+#include "runtime/devices.h"
 #include "runtime/observe.h"
 #include "runtime/vm.h"
+#include "trivet/gpu.h"
 
 namespace trivet::runtime {
 
@@ -92,6 +94,17 @@ OrderedJson describe_isolations(const Home& home) {
           {"wasm", describe_wasm()}};
 }
 
+OrderedJson describe_devices() {
+  const CdiInventory found = list_cdi_devices();
+  OrderedJson names = OrderedJson::array();
+  for (const CdiDevice& device : found.devices) names.push_back(device.name);
+  OrderedJson broken = OrderedJson::array();
+  for (const BrokenCdiFile& file : found.broken) {
+    broken.push_back({{"file", file.path}, {"error", file.error.message()}});
+  }
+  return {{"cdi_directories", cdi_directories()}, {"cdi", names}, {"broken", broken}};
+}
+
 Result<OrderedJson> count_things(const Home& home) {
   int running = 0;
   int paused = 0;
@@ -125,6 +138,7 @@ Result<std::string> describe_host(const Home& home) {
       {"security", describe_security()},
       {"namespaces", describe_namespaces()},
       {"isolations", describe_isolations(home)},
+      {"devices", describe_devices()},
       {"network", {{"default", "pasta"}, {"pasta", find_program("pasta")}}},
       {"programs",
        {{"trivet-monitor", companion("trivet-monitor")},

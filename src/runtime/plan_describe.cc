@@ -1,5 +1,6 @@
 // The options of a container as `inspect` shows them: Docker's names, so that its scripts work.
 #include "base/json.h"
+#include "cdi/names.h"
 #include "runtime/plan.h"
 
 namespace trivet::runtime {
@@ -52,6 +53,19 @@ void describe_limits(const RunOptions& options, Json& host) {
   host["ShmSize"] = options.shm_size;
 }
 
+std::vector<std::string> host_devices(const RunOptions& options) {
+  std::vector<std::string> devices = options.devices;
+  std::erase_if(devices, cdi::is_cdi_name);
+  return devices;
+}
+
+Json describe_device_requests(const RunOptions& options) {
+  std::vector<std::string> names = options.devices;
+  std::erase_if(names, [](const std::string& name) { return !cdi::is_cdi_name(name); });
+  if (names.empty()) return Json::array();
+  return Json::array({{{"Driver", "cdi"}, {"DeviceIDs", names}}});
+}
+
 Json describe_host_config(const PlanInput& input, const Plan& plan) {
   const RunOptions& options = input.options;
   Json host = {
@@ -60,7 +74,8 @@ Json describe_host_config(const PlanInput& input, const Plan& plan) {
       {"CapAdd", options.cap_add},
       {"CapDrop", options.cap_drop},
       {"CgroupParent", options.cgroup_parent},
-      {"Devices", options.devices},
+      {"Devices", host_devices(options)},
+      {"DeviceRequests", describe_device_requests(options)},
       {"Dns", options.dns},
       {"DnsOptions", options.dns_options},
       {"DnsSearch", options.dns_search},

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "cdi/names.h"
 #include "payload/choose.h"
 #include "runtime/plan.h"
 
@@ -38,9 +39,6 @@ bool is_access(std::string_view text) {
 Result<DeviceOption> parse_device(const std::string& text) {
   const std::vector<std::string> parts = split(text, ':');
   DeviceOption device{.host = parts.front(), .container = parts.front()};
-  if (parts.front().find('=') != std::string::npos) {
-    return fail(ErrorCode::kUnsupported, "--device {}: CDI devices are not supported yet", text);
-  }
   if (parts.size() == 2 && is_access(parts[1])) {
     device.access = parts[1];
   } else if (parts.size() >= 2) {
@@ -76,7 +74,9 @@ Result<> plan_devices(const PlanInput& input, oci::Linux& target) {
     return {};
   }
   target.resources->devices = default_rules();
-  for (const std::string& text : input.options.devices) TRY(add_device(input.host, text, target));
+  for (const std::string& text : input.options.devices) {
+    if (!cdi::is_cdi_name(text)) TRY(add_device(input.host, text, target));
+  }
   return {};
 }
 

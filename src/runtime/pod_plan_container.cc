@@ -93,6 +93,29 @@ void plan_program(const Container& container, const Variables& variables, RunOpt
   }
 }
 
+// How many devices of a kind the containers have that run beside one of this role. What init
+// containers had is free again.
+size_t devices_taken(const PodPlan& plan, const std::string& kind, manifest::Role role) {
+  size_t taken = 0;
+  for (size_t i = 0; role != manifest::Role::kInit && i < plan.containers.size(); ++i) {
+    if (plan.record.containers[i].role == pod::Role::kInit) continue;
+    taken += static_cast<size_t>(std::ranges::count_if(
+        plan.containers[i].options.devices,
+        [&](const std::string& device) { return device.starts_with(kind + "="); }));
+  }
+  return taken;
+}
+
+// As CDI devices that are named by number, which is how vendors name them: nvidia.com/gpu=0.
+void plan_devices(const Container& container, const PodPlan& plan, RunOptions& options) {
+  for (const auto& [kind, count] : container.resources.devices) {
+    const size_t first = devices_taken(plan, kind, container.role);
+    for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
+      options.devices.push_back(fmt::format("{}={}", kind, first + i));
+    }
+  }
+}
+
 Result<> plan_limits(const Container& container, RunOptions& options) {
   const manifest::Resources& resources = container.resources;
   if (resources.memory_limit && *resources.memory_limit < kLeastMemory) {
@@ -263,6 +286,7 @@ Result<PlannedContainer> plan_pod_container(const PodContext& context, const Con
   plan_engine(context, container, options);
   plan_program(container, variables, options);
   TRY(plan_limits(container, options));
+  plan_devices(container, plan, options);
   plan_user(context, container, planned);
   plan_security_options(context, container, options);
   options.mounts = TRY(plan_pod_mounts(context, container, variables, plan));

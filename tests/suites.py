@@ -313,6 +313,11 @@ def integration_tests(preset: str, arguments: list[str]) -> Counts:
                          *arguments])
 
 
+def python_tests(arguments: list[str]) -> Counts:
+    """The Python package, its manual and its example."""
+    return pytest_suite("Python package", "release", ["-n", str(TEST_WORKERS), "tests/python", *arguments])
+
+
 def conformance_tests(arguments: list[str]) -> Counts:
     """Never beside another run of pytest: both compare the host's cgroups."""
     return pytest_suite("conformance", "release",
@@ -374,6 +379,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     tidy = Suite("clang-tidy", lambda: check_tidy(options.tidy_seconds))
     unit = Suite("unit tests, sanitizers", lambda: unit_tests("asan"))
     integration = Suite("integration tests", lambda: integration_tests("release", options.pytest))
+    python = Suite("Python package", lambda: python_tests(options.pytest))
     callers = Suite("callers", lambda: caller_tests(options.pytest))
     conformance = Suite("conformance", lambda: conformance_tests(options.pytest))
     integration_asan = Suite("integration tests, sanitizers",
@@ -389,7 +395,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     if options.unit:
         return [[[build_asan, unit]]]
     if options.integration:
-        return [[[build_release, integration]]]
+        return [[[build_release, integration, python]]]
     if options.faults:
         return [[[build_release, faults]]]
     if options.guest:
@@ -405,8 +411,8 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     if options.fuzz:
         return [[[build_asan, fuzzers]]]
     if options.quick:
-        return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]]]
-    return [[[build_release]], [[integration, conformance, callers], [style, build_asan, unit]],
+        return [[[build_release]], [[integration, python, conformance, callers], [style, build_asan, unit]]]
+    return [[[build_release]], [[integration, python, conformance, callers], [style, build_asan, unit]],
             [[integration_asan], [fuzzers, tidy]], [[faults]], [[vminit, vmm, machines, microvms]],
             [[guest, systemd]]]
 

@@ -2,12 +2,39 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
+#include <limits.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "cli/format.h"
 
 namespace trivet::cli {
+
+namespace {
+
+// Where this process prints its errors.
+int& error_fd() {
+  static int fd = STDERR_FILENO;
+  return fd;
+}
+
+// It must not reach the programs that are started: its reader may wait for its end.
+Result<> take_error_fd(const std::string& text) {
+  const int64_t number = TRY(parse_int(text));
+  if (number <= STDERR_FILENO || number > INT_MAX) {
+    return fail(ErrorCode::kInvalidArgument, "{}: it is above 2", number);
+  }
+  if (fcntl(static_cast<int>(number), F_SETFD, FD_CLOEXEC) != 0) {
+    return fail_errno("file descriptor {}", number);
+  }
+  error_fd() = static_cast<int>(number);
+  return {};
+}
+
+}  // namespace
 
 std::vector<OptionSpec> global_options(Globals& globals) {
   Command scratch;
@@ -31,6 +58,10 @@ std::vector<OptionSpec> global_options(Globals& globals) {
           "Print errors as text, or as one JSON object a line")
       .defaults_to("text, or $TRIVET_ERROR_FORMAT")
       .one_of({"text", "json"});
+  scratch
+      .parsed("--error-fd", "NUMBER", take_error_fd,
+              "Print errors to this open file descriptor, apart from what containers print")
+      .defaults_to("2");
   return std::move(scratch.options);
 }
 
@@ -61,7 +92,8 @@ bool Session::errors_as_json() const {
 void Session::report(const Error& error) const {
   std::fflush(stdout);
   const std::string text = errors_as_json() ? error_json(error) : error_text(error);
-  std::fwrite(text.data(), 1, text.size(), stderr);
+  // Who gave another descriptor and does not read it gets no error.
+  (void)write_all(error_fd(), text, "the errors");
 }
 
 void Session::warn(std::string_view text) const {

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -46,3 +49,14 @@ def test_a_detached_container(client):
     container.stop(timeout=0)
     assert container.wait()["StatusCode"] == 137
     assert container.logs() == b"up\n"
+
+
+def test_the_example_of_many_sandboxes(docker):
+    """What docs/python.md shows beside the package of our own."""
+    example = pathlib.Path(__file__).resolve().parents[2] / "python/examples/hundred_sandboxes.py"
+    output = subprocess.run([sys.executable, example, "--docker", "--image", "box", "--count", "8",
+                             "--at-once", "2"], check=True, stdout=subprocess.PIPE, text=True,
+                            env={**os.environ, "DOCKER_HOST": docker.host, "LANG": "C.UTF-8",
+                                 "PYTHONPATH": str(example.parents[1])}).stdout
+    assert "answered 42" in output and "ran out of time" in output
+    assert "8 sandboxes in" in output

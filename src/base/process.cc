@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/spawn.h"
 #include "base/text.h"
 
 namespace trivet {
@@ -40,41 +41,6 @@ Result<Stat> read_stat(pid_t pid) {
   for (int i = 0; i < kFieldsBefore; ++i) rest.remove_prefix(rest.find(' ') + 1);
   std::from_chars(rest.data(), rest.data() + rest.size(), stat.start_ticks);
   return stat;
-}
-
-// posix_spawnp with the three standard descriptors replaced.
-Result<pid_t> spawn(const std::vector<std::string>& argv, const std::vector<std::string>& env,
-                    int in, int out, int err) {
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  std::vector<char*> argv_pointers;
-  for (const std::string& arg : argv) argv_pointers.push_back(const_cast<char*>(arg.c_str()));
-  argv_pointers.push_back(nullptr);
-  std::vector<char*> env_pointers;
-  for (const std::string& entry : env) env_pointers.push_back(const_cast<char*>(entry.c_str()));
-  env_pointers.push_back(nullptr);
-  pid_t pid = -1;
-  const int failure =
-      posix_spawnp(&pid, argv_pointers[0], &actions, &attributes, argv_pointers.data(),
-                   env.empty() ? environ : env_pointers.data());
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  if (failure == ENOENT) {
-    return fail(ErrorCode::kCommandNotFound, "run \"{}\": program not found", argv[0]);
-  }
-  if (failure != 0) {
-    return std::unexpected(Error::from_errno(failure, fmt::format("run \"{}\"", argv[0])));
-  }
-  return pid;
 }
 
 // Moves what is readable from `fd` to `sink`; closes it at the end of the stream.
@@ -191,8 +157,9 @@ Result<Output> run_program(const std::vector<std::string>& argv, const ProgramOp
   Pipe in = TRY(make_pipe());
   Pipe out = TRY(make_pipe());
   Pipe err = TRY(make_pipe());
-  const pid_t pid = TRY(spawn(argv, options.environment, in.read_end.get(), out.write_end.get(),
-                              err.write_end.get()));
+  const pid_t pid = TRY(spawn_program(
+      argv, options.environment,
+      {.in = in.read_end.get(), .out = out.write_end.get(), .err = err.write_end.get()}));
   in.read_end.reset();
   out.write_end.reset();
   err.write_end.reset();

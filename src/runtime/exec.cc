@@ -5,13 +5,13 @@
 #include <cstdlib>
 #include <unistd.h>
 
+#include "base/child_streams.h"
 #include "base/fs.h"
 #include "base/process.h"
 #include "image/bundle.h"
 #include "linux/capabilities.h"
 #include "monitor/attach_client.h"
 #include "payload/prepare.h"
-#include "runtime/child_streams.h"
 #include "runtime/plan.h"
 
 namespace trivet::runtime {

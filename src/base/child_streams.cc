@@ -1,4 +1,4 @@
-#include "runtime/child_streams.h"
+#include "base/child_streams.h"
 
 #include <algorithm>
 #include <array>
@@ -15,7 +15,7 @@
 #include "base/process.h"
 #include "base/stop_fd.h"
 
-namespace trivet::runtime {
+namespace trivet {
 
 namespace {
 
@@ -107,6 +107,7 @@ class Drain {
   [[nodiscard]] bool finished() const { return !from_ && !waiting(); }
   // What is in the pipe now is still delivered, and nothing that comes later.
   void finish();
+  void observe(std::function<void(std::string_view)> observer) { observer_ = std::move(observer); }
 
   Result<> read_some();
   Result<> write_some();
@@ -117,6 +118,7 @@ class Drain {
   UniqueFd from_;
   const ExecStdio::Output& output_;
   const char* name_;
+  std::function<void(std::string_view)> observer_;
   bool is_stream_ = false;
   bool failed_ = false;  // nobody takes the bytes any more
   std::string data_;
@@ -142,6 +144,7 @@ Result<> Drain::read_some() {
 }
 
 Result<> Drain::deliver(std::string_view bytes) {
+  if (observer_) observer_(bytes);
   if (const auto* sink = std::get_if<ByteSink>(&output_)) {
     if (auto taken = (*sink)(bytes); !taken) {
       failed_ = true;
@@ -172,14 +175,16 @@ Result<> Drain::write_some() {
 class Carrier {
  public:
   Carrier(ChildPipes pipes, int pidfd, const ExecCommand& command, const ExecStdio& stdio,
-          int stop_fd)
+          const ChildHooks& hooks, int stop_fd)
       : to_child_(std::move(pipes.stdin_fd)),
         source_(stdio.stdin),
         out_(std::move(pipes.stdout_fd), stdio.stdout, "stdout"),
         err_(std::move(pipes.stderr_fd), stdio.stderr, "stderr"),
         pidfd_(pidfd),
         stop_fd_(stop_fd),
-        command_(command) {
+        command_(command),
+        hooks_(hooks) {
+    err_.observe(hooks.on_stderr);
     if (command.timeout) next_ = Clock::now() + *command.timeout;
   }
 
@@ -197,6 +202,7 @@ class Carrier {
   void handle_end();
   void handle_time();
   void end_child(Error why);
+  void tell_child(const std::function<void()>& how, int signal) const;
 
   UniqueFd to_child_;
   Source source_;
@@ -205,6 +211,7 @@ class Carrier {
   int pidfd_;
   int stop_fd_;
   const ExecCommand& command_;
+  const ChildHooks& hooks_;
   std::optional<Clock::time_point> next_;   // the timeout, then the end of the grace
   std::optional<Clock::time_point> drain_;  // until then a background process may write on
   std::optional<Error> failure_;            // why the child was told to end
@@ -248,7 +255,15 @@ void Carrier::end_child(Error why) {
   failure_ = std::move(why);
   next_ = Clock::now() + kGrace;
   to_child_.reset();
-  if (!exited_) (void)send_signal(pidfd_, SIGTERM);
+  if (!exited_) tell_child(hooks_.terminate, SIGTERM);
+}
+
+void Carrier::tell_child(const std::function<void()>& how, int signal) const {
+  if (how) {
+    how();
+  } else {
+    (void)send_signal(pidfd_, signal);
+  }
 }
 
 void Carrier::handle_time() {
@@ -261,7 +276,7 @@ void Carrier::handle_time() {
   if (!next_ || now < *next_) return;
   next_.reset();
   if (failure_) {
-    (void)send_signal(pidfd_, SIGKILL);
+    tell_child(hooks_.kill, SIGKILL);
   } else {
     end_child(
         Error(ErrorCode::kTimeout, fmt::format("\"{}\" has not ended within {} ms",
@@ -355,10 +370,10 @@ Result<PipePairs> make_child_pipes(const ExecStdio& stdio) {
 }
 
 Result<int> carry_streams(ChildPipes pipes, int pidfd, const ExecCommand& command,
-                          const ExecStdio& stdio) {
+                          const ExecStdio& stdio, const ChildHooks& hooks) {
   const PipeSignalBlock no_pipe_signal;
   const StopFd stop(command.stop);
-  return Carrier(std::move(pipes), pidfd, command, stdio, stop.get()).run();
+  return Carrier(std::move(pipes), pidfd, command, stdio, hooks, stop.get()).run();
 }
 
-}  // namespace trivet::runtime
+}  // namespace trivet

@@ -329,6 +329,12 @@ def fault_tests(arguments: list[str]) -> Counts:
     return pytest_suite("faults", "release", ["-n", str(TEST_WORKERS), "tests/faults", *arguments])
 
 
+def package_tests(arguments: list[str]) -> Counts:
+    """What is installed: the library in a project of somebody else, and Debian's packages."""
+    return pytest_suite("packages", "release",
+                        ["-n", str(CPUS), "--dist", "loadfile", "tests/packages", *arguments])
+
+
 def caller_tests(arguments: list[str]) -> Counts:
     """Real engines drive trivet-oci. A worker has a whole file, and its engine to itself."""
     return pytest_suite("callers", "release",
@@ -390,6 +396,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
     vmm = Suite("tests of trivet-vmm", lambda: vmm_tests(options.pytest))
     machines = Suite("tests of microVMs", lambda: machine_tests(options.pytest))
     vminit = Suite("tests of the guest's init", lambda: vminit_tests(options.pytest))
+    packages = Suite("packages", lambda: package_tests(options.pytest))
     guest = Suite("tests in a guest with cgroup v2", guest_tests)
     systemd = Suite("tests in guests with systemd", systemd_tests)
     if options.unit:
@@ -402,6 +409,8 @@ def plan(options: argparse.Namespace) -> list[Stage]:
         return [[[build_release, guest, systemd]]]
     if options.microvm:
         return [[[build_release, vminit, vmm, machines, microvms]]]
+    if options.packages:
+        return [[[build_release, packages]]]
     if options.callers:
         return [[[build_release, callers]]]
     if options.conformance:
@@ -414,7 +423,7 @@ def plan(options: argparse.Namespace) -> list[Stage]:
         return [[[build_release]], [[integration, python, conformance, callers], [style, build_asan, unit]]]
     return [[[build_release]], [[integration, python, conformance, callers], [style, build_asan, unit]],
             [[integration_asan], [fuzzers, tidy]], [[faults]], [[vminit, vmm, machines, microvms]],
-            [[guest, systemd]]]
+            [[guest, systemd], [packages]]]
 
 
 def parse_options() -> argparse.Namespace:
@@ -424,7 +433,8 @@ def parse_options() -> argparse.Namespace:
         "clang-format and clang-tidy (on what changed), the integration and conformance tests, "
         "podman, docker and containerd driving trivet-oci, then unit and integration tests with "
         "AddressSanitizer and UndefinedBehaviorSanitizer, a few seconds of every fuzzer, the faults, "
-        "and the cgroup tests in virtual machines with cgroup v2 and with systemd.")
+        "the cgroup tests in virtual machines with cgroup v2 and with systemd, and what is "
+        "installed: the library in a project of its own and Debian packages.")
     some = parser.add_mutually_exclusive_group()
     some.add_argument("--unit", action="store_true", help="only the unit tests (with sanitizers)")
     some.add_argument("--integration", action="store_true",
@@ -435,6 +445,8 @@ def parse_options() -> argparse.Namespace:
                       help="only the tests in virtual machines with cgroup v2 and with systemd")
     some.add_argument("--microvm", action="store_true",
                       help="only the integration tests of trivet run with a microVM each")
+    some.add_argument("--packages", action="store_true",
+                      help="only what is installed: the library, its reference, Debian packages")
     some.add_argument("--callers", action="store_true",
                       help="only podman, buildah, docker and containerd driving trivet-oci")
     some.add_argument("--conformance", action="store_true",

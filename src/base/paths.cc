@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstdlib>
 #include <limits.h>
 #include <unistd.h>
+#include <vector>
 
 #include <fmt/core.h>
 
+#include "base/fs.h"
 #include "base/process.h"
+#include "base/text.h"
 
 namespace trivet {
 
@@ -27,6 +31,61 @@ std::string home() {
 bool is_users_root() {
   return !env_or("XDG_RUNTIME_DIR", "").empty() && env_or("USER", "") != "root" &&
          in_user_namespace();
+}
+
+// Where the running program's file is, with the slash.
+std::string program_directory() {
+  std::array<char, PATH_MAX> buffer{};
+  const ssize_t length = readlink("/proc/self/exe", buffer.data(), buffer.size() - 1);
+  if (length <= 0) return {};
+  const std::string_view path(buffer.data(), static_cast<size_t>(length));
+  return std::string(path.substr(0, path.find_last_of('/') + 1));
+}
+
+// Where libtrivet.so is, with the slash; in a program that has this code in itself, the program's
+// directory. A line of maps is `BEGIN-END rwxp OFFSET DEVICE INODE PATH`.
+std::string library_directory() {
+  const auto self = reinterpret_cast<uintptr_t>(&program_directory);
+  const auto maps = read_file("/proc/self/maps");
+  for (const std::string& line : maps ? split(*maps, '\n') : std::vector<std::string>()) {
+    char* rest = nullptr;
+    const uintptr_t begin = std::strtoull(line.c_str(), &rest, 16);
+    if (self < begin || *rest != '-' || self >= std::strtoull(rest + 1, nullptr, 16)) continue;
+    const size_t path = line.find('/');
+    if (path == std::string::npos) return {};
+    return line.substr(path, line.find_last_of('/') + 1 - path);
+  }
+  return {};
+}
+
+std::string find_in(const std::vector<std::string>& directories, const std::string& program) {
+  for (const std::string& directory : directories) {
+    std::string candidate = directory + program;
+    if (access(candidate.c_str(), X_OK) == 0) return candidate;
+  }
+  return {};
+}
+
+// Of the program itself, so that a build is not mixed with what is installed.
+std::string find_near(const std::string& program) {
+  const std::string directory = program_directory();
+  if (directory.empty()) return {};
+  return find_in({directory, directory + "../libexec/trivet/"}, program);
+}
+
+// For programs of others. A library lies one directory deeper where several architectures share a
+// prefix.
+std::string find_far(const std::string& program) {
+  std::vector<std::string> directories;
+  if (const std::string library = library_directory(); !library.empty()) {
+    directories = {library + "../libexec/trivet/", library + "../../libexec/trivet/"};
+  }
+#ifdef TRIVET_INSTALLED_LIBEXEC  // not in programs that compile this file apart
+  directories.emplace_back(TRIVET_INSTALLED_LIBEXEC "/");
+#endif
+  directories.emplace_back("/usr/local/libexec/trivet/");
+  directories.emplace_back("/usr/libexec/trivet/");
+  return find_in(directories, program);
 }
 
 }  // namespace
@@ -49,16 +108,10 @@ std::string default_config_dir() {
 }
 
 std::string find_companion(const std::string& program) {
-  std::array<char, PATH_MAX> buffer{};
-  const ssize_t length = readlink("/proc/self/exe", buffer.data(), buffer.size() - 1);
-  if (length <= 0) return {};
-  std::string directory(buffer.data(), static_cast<size_t>(length));
-  directory.resize(directory.find_last_of('/'));
-  for (const char* place : {"/", "/../libexec/trivet/"}) {
-    std::string candidate = directory + place + program;
-    if (access(candidate.c_str(), X_OK) == 0) return candidate;
-  }
-  return {};
+  const std::string chosen = env_or("TRIVET_LIBEXEC_DIR", "");
+  if (!chosen.empty()) return find_in({chosen + "/"}, program);
+  std::string found = find_near(program);
+  return found.empty() ? find_far(program) : found;
 }
 
 std::string normalized_path(std::string_view path) {

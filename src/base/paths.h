@@ -14,8 +14,8 @@ namespace trivet {
 [[nodiscard]] std::string default_data_dir();
 [[nodiscard]] std::string default_config_dir();
 
-// The directory this program was started from, to find its companions (trivet-monitor), then
-// PREFIX/libexec/trivet. Empty when the program is nowhere.
+// A program of trivet's own, such as trivet-monitor: see docs/decisions/019 for where it is looked
+// for, and TRIVET_LIBEXEC_DIR. Empty when it is nowhere.
 [[nodiscard]] std::string find_companion(const std::string& program);
 
 // Lexically below "/": "." and ".." and doubled slashes are resolved; a relative one starts at "/".

@@ -21,7 +21,6 @@ import installed  # noqa: E402
 NEEDS = {
     "root": (lambda: installed.is_root(), "root"),
     "doxygen": (lambda: shutil.which("doxygen"), "Debian's doxygen"),
-    "lintian": (lambda: shutil.which("lintian"), "Debian's lintian"),
     "debian": (lambda: shutil.which("mmdebstrap") and installed.is_root(),
                "root, mmdebstrap, and a network to Debian's packages"),
 }
@@ -63,7 +62,7 @@ def packages(tmp_path_factory):
     """The .deb files, by the names of their packages."""
     folder = tmp_path_factory.mktemp("packages")
     subprocess.run([installed.ROOT / "scripts/package", "--no-build", "--fast", folder], check=True,
-                   timeout=300, stdout=subprocess.DEVNULL)
+                   timeout=500, stdout=subprocess.DEVNULL)
     return {path.name.split("_")[0]: path for path in folder.glob("*.deb")}
 
 

@@ -95,9 +95,11 @@ mount --rbind /dev dev
 mount -t tmpfs -o mode=755 tests run
 mount --bind "$2" var/cache/apt/archives
 cat /etc/resolv.conf > etc/resolv.conf
+cp "$3" run/busybox  # a bare Debian has no umount
 pivot_root . mnt
-umount -l mnt
-shift 2
+/run/busybox umount -l /mnt
+rm /run/busybox
+shift 3
 exec "$@"
 """
 
@@ -118,7 +120,7 @@ class Machine:
                        "DEBIAN_FRONTEND": "noninteractive", "CGBOX_NAME": f"debian-box-{os.getpid()}"}
         return run("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--ipc", "--uts",
                    ROOT / "bench/cgbox", "bash", "-c", ENTER, "enter", self.root, self.archives,
-                   *command, timeout=timeout, env=environment, stdin=subprocess.DEVNULL)
+                   harness.busybox(), *command, timeout=timeout, env=environment, stdin=subprocess.DEVNULL)
 
     def check(self, *command: object, **options) -> str:
         result = self.enter(*command, **options)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from installed import ROOT, check, run
+from installed import BUILD_DIR, ROOT, check, run
 
 pytestmark = pytest.mark.root
 EXAMPLE = ROOT / "examples/embed"
@@ -55,6 +55,15 @@ def test_the_installed_programs_run_a_container(prefix, shell, tmp_path):
     output = check(prefix.path / "bin/trivet", "run", "--rm", "--network", "none", "--rootfs",
                    shell.rootfs, "--", "/bin/busybox", "echo", "hello", env=environment)
     assert output == "hello\n"
+
+
+def test_every_program_of_the_build_is_installed(prefix):
+    """cmake/TrivetInstall.cmake names them."""
+    built = {path.name for path in (BUILD_DIR / "bin").iterdir()
+             if not path.name.startswith(("test_", "fuzz_", "example-"))}
+    installed = {path.name for folder in ("bin", "libexec/trivet")
+                 for path in (prefix.path / folder).iterdir()}
+    assert built == installed
 
 
 def test_man_pages_and_completions_are_there(prefix):

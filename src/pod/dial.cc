@@ -1,15 +1,12 @@
 #include "pod/dial.h"
 
 #include <arpa/inet.h>
-#include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <sys/socket.h>
 
-#include "base/fs.h"
 #include "base/printable.h"
+#include "linux/network_visit.h"
 
 namespace trivet::pod {
 
@@ -41,19 +38,10 @@ Result<Address> make_address(const std::string& host, uint16_t port) {
   return address;
 }
 
-// A socket belongs for ever to the namespace that it was made in, so only its making happens there.
 Result<UniqueFd> make_socket_in(int network_namespace, int family) {
-  UniqueFd own;
-  if (network_namespace >= 0) {
-    own = TRY(open_file("/proc/thread-self/ns/net", O_RDONLY));
-    if (setns(network_namespace, CLONE_NEWNET) != 0)
-      return fail_errno("setns to the pod's network");
-  }
+  const NetworkVisit visit = TRY(NetworkVisit::begin(network_namespace));
   UniqueFd made(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  const int errnum = errno;
-  // To go on in a network that is not ours would be worse than to end.
-  if (own && setns(own.get(), CLONE_NEWNET) != 0) std::abort();
-  if (!made) return std::unexpected(Error::from_errno(errnum, "socket"));
+  if (!made) return fail_errno("socket");
   return made;
 }
 

@@ -9,6 +9,7 @@
 
 #include "copy/tar.h"
 #include "guest/messages.h"
+#include "guest/pod_loopback.h"
 #include "guest/protocol.h"
 
 namespace {
@@ -78,6 +79,13 @@ void check_tar(std::string_view bytes) {
   }
 }
 
+void check_loopback(std::string_view text) {
+  const auto loopback = guest::parse_pod_loopback(text);
+  if (!loopback) return;
+  const auto again = guest::parse_pod_loopback(guest::print_pod_loopback(*loopback));
+  if (!again || *again != *loopback) std::abort();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -88,5 +96,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     check_frames(text, guest::Direction::kToHost, piece);
   }
   check_tar(text);
+  check_loopback(text);
   return 0;
 }

@@ -13,6 +13,7 @@
 #include "guest/vminit/console.h"
 #include "guest/vminit/network.h"
 #include "guest/vminit/requests.h"
+#include "guest/vminit/share_loopback.h"
 #include "guest/vminit/storage.h"
 #include "linux/device_nodes.h"
 #include "oci/user_lookup.h"
@@ -107,6 +108,17 @@ Result<InfraProgram> make_infra_program(const UniqueFd& file) {
   return infra;
 }
 
+// The agent itself stays as it is: what the host asks it to connect to is in the guest.
+Result<> share_loopback(const oci::Spec& spec, const container::Container& container) {
+  const auto annotation = spec.annotations.find(kPodLoopbackAnnotation);
+  if (annotation == spec.annotations.end()) return {};
+  if (container.cgroup() == nullptr) {
+    return fail(ErrorCode::kUnsupported, "{}: the container has no cgroup", kPodLoopbackAnnotation);
+  }
+  const PodLoopback loopback = TRY(parse_pod_loopback(annotation->second));
+  return share_pod_loopback(loopback, TRY(container.cgroup()->v2_directory_fd()));
+}
+
 }  // namespace
 
 container::Container* Agent::find_container(uint8_t number) {
@@ -193,6 +205,7 @@ Result<> Agent::create_container(const Frame& frame, const CreateRequest& reques
                               : container::CreateOptions::SignalsAtStart::kDelivered,
       .on_warning = [](const std::string& warning) { say(warning); }};
   container::Container container = TRY(container::Container::create(spec, options));
+  TRY(share_loopback(spec, container));
   StreamEnds ends = std::move(pipes.ours);
   if (terminal) ends = TRY(make_terminal_ends(container.take_console()));
   if (infra) ends = TRY(make_socket_ends(std::move(infra->channel)));

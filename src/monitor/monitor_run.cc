@@ -178,6 +178,14 @@ Result<> Monitor::create_container(Life& life) {
   const std::string config = TRY(read_file(bundle + "/config.json"));
   oci::Spec spec = TRY_IN(oci::parse_spec(config), "config.json");
   TRY(join_namespaces(options_.joined, spec));
+  if (is_machine(record_) && !options_.joined.empty()) {
+    net::PasstNetwork network = TRY(
+        join_pod({.network_namespace = options_.joined.front().path,
+                  .directory = fmt::format("{}/pods/{}", options_.directories.data, record_.pod)},
+                 spec));
+    life.pasta = network.process;
+    life.vm_network = std::move(network.socket);
+  }
   const ChildStreams streams =
       TRY(make_streams(record_, life.to_stdin, life.from_stdout, life.from_stderr));
   std::optional<net::PastaStart> pasta;
@@ -275,13 +283,15 @@ void Monitor::release_payload() {
 Result<> Monitor::start_vm_network(Life& life, payload::VmRequest& request) {
   request.network = payload::VmNetwork::kNone;
   if (record_.network == net::Mode::kPath) request.network = payload::VmNetwork::kNamespace;
-  if (record_.network != net::Mode::kPasta) return {};
-  net::PasstNetwork network = TRY(net::start_passt({.ports = record_.ports}));
-  life.pasta = network.process;
-  life.vm_network = std::move(network.socket);
+  if (record_.network == net::Mode::kPasta) {
+    net::PasstNetwork network = TRY(net::start_passt({.ports = record_.ports}));
+    life.pasta = network.process;
+    life.vm_network = std::move(network.socket);
+  }
+  if (!life.vm_network) return {};
   request.network = payload::VmNetwork::kSocket;
   request.network_socket = life.vm_network.get();
-  request.interfaces = {vm_interface()};
+  request.interfaces = {record_.pod.empty() ? vm_interface() : pod_vm_interface()};
   return {};
 }
 

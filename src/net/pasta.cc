@@ -15,7 +15,9 @@
 #include "base/fs.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "linux/network_visit.h"
 #include "net/network.h"
+#include "net/pod_network.h"
 #include "net/routes.h"
 #if defined(__x86_64__)
 #include <sys/platform/x86.h>
@@ -92,34 +94,50 @@ std::vector<std::string> pasta_arguments(const std::string& program, const Pasta
   return argv;
 }
 
+void add_identity(std::vector<std::string>& argv) {
+  if (geteuid() == 0) argv.insert(argv.end(), {"--runas", kNobody});
+}
+
+void add_all_ports(std::vector<std::string>& argv, const std::vector<PortMapping>& ports) {
+  add_ports(argv, ports, "tcp", "--tcp-ports");
+  add_ports(argv, ports, "udp", "--udp-ports");
+}
+
+std::vector<std::string> basic_passt_arguments(const std::string& program) {
+  return {program,
+          "--quiet",
+          "--foreground",
+          "--pid",
+          "/proc/self/fd/1",
+          "--fd",
+          fmt::format("{}", kPasstSocket),
+          "--ipv4-only",
+          "--mtu",
+          fmt::format("{}", kVmMtu)};
+}
+
 // The machine's addresses are fixed: what they look like outside is the host's.
 std::vector<std::string> passt_arguments(const std::string& program, const PastaOptions& options) {
-  std::vector<std::string> argv{program,
-                                "--quiet",
-                                "--foreground",
-                                "--no-map-gw",
-                                "--dns-forward",
-                                kDnsForwarder,
-                                "--pid",
-                                "/proc/self/fd/1",
-                                "--fd",
-                                fmt::format("{}", kPasstSocket),
-                                "--ipv4-only",
-                                "--address",
-                                kVmAddress,
-                                "--netmask",
-                                fmt::format("{}", kVmPrefix),
-                                "--gateway",
-                                kVmGateway,
-                                "--mtu",
-                                fmt::format("{}", kVmMtu)};
-  if (geteuid() == 0) argv.insert(argv.end(), {"--runas", kNobody});
+  std::vector<std::string> argv = basic_passt_arguments(program);
+  argv.insert(argv.end(), {"--no-map-gw", "--dns-forward", kDnsForwarder, "--address", kVmAddress,
+                           "--netmask", fmt::format("{}", kVmPrefix), "--gateway", kVmGateway});
+  add_identity(argv);
   if (!options.log_file.empty()) argv.insert(argv.end(), {"--log-file", options.log_file});
-  add_ports(argv, options.ports, "tcp", "--tcp-ports");
-  add_ports(argv, options.ports, "udp", "--udp-ports");
+  add_all_ports(argv, options.ports);
   if (host_address().empty()) {
     argv.insert(argv.end(), {"--interface", "lo", "--mac-addr", "02:00:00:00:00:01"});
   }
+  return argv;
+}
+
+// The gateway is the pod's loopback. Name servers are asked as the pod's other containers do, so
+// nothing is forwarded here.
+std::vector<std::string> pod_passt_arguments(const std::string& program, const PodNetwork& pod) {
+  std::vector<std::string> argv = basic_passt_arguments(program);
+  argv.insert(argv.end(), {"--address", pod.address, "--netmask", fmt::format("{}", kVmPrefix),
+                           "--gateway", kPodLoopback});
+  add_identity(argv);
+  add_all_ports(argv, pod.ports);
   return argv;
 }
 
@@ -184,6 +202,39 @@ Result<PastaStart> spawn_pasta(pid_t pid, const PastaOptions& options) {
   return spawn(program, argv, {.fd = netns.get(), .number = STDIN_FILENO}, options.log_file);
 }
 
+namespace {
+
+Result<PasstNetwork> start_passt_with(const std::string& program,
+                                      const std::vector<std::string>& argv,
+                                      const std::string& log_file) {
+  std::array<int, 2> pair{};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
+    return fail_errno("socketpair");
+  }
+  UniqueFd ours(pair[0]);
+  const UniqueFd theirs = TRY(lift(UniqueFd(pair[1])));
+  PastaStart start =
+      TRY(spawn(program, argv, {.fd = theirs.get(), .number = kPasstSocket}, log_file));
+  return PasstNetwork {
+    .process = TRY(start.wait())
+    , .socket = std::move(ours)
+  };
+}
+
+// In the network namespace that the thread is in.
+Result<> check_is_free(const PortMapping& port) {
+  std::vector<PortMapping> ports{port};
+  auto chosen = choose_ports(ports);
+  if (chosen || chosen.error().code() != ErrorCode::kAlreadyExists) return chosen;
+  return std::unexpected(
+      Error(ErrorCode::kAlreadyExists,
+            fmt::format("port {}/{}: another container of the pod has it", port.container_port,
+                        port.protocol))
+          .hint("the containers of a pod share one network: each needs ports of its own"));
+}
+
+}  // namespace
+
 Result<PasstNetwork> start_passt(const PastaOptions& options) {
   for (const PortMapping& port : options.ports) {
     if (port.host_ip.find(':') == std::string::npos) continue;
@@ -194,18 +245,14 @@ Result<PasstNetwork> start_passt(const PastaOptions& options) {
             .hint("publish the port on an IPv4 address"));
   }
   const std::string program = TRY(find_program("passt"));
-  std::array<int, 2> pair{};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
-    return fail_errno("socketpair");
-  }
-  UniqueFd ours(pair[0]);
-  const UniqueFd theirs = TRY(lift(UniqueFd(pair[1])));
-  PastaStart start = TRY(spawn(program, passt_arguments(program, options),
-                               {.fd = theirs.get(), .number = kPasstSocket}, options.log_file));
-  return PasstNetwork {
-    .process = TRY(start.wait())
-    , .socket = std::move(ours)
-  };
+  return start_passt_with(program, passt_arguments(program, options), options.log_file);
+}
+
+Result<PasstNetwork> start_passt_in_pod(const PodNetwork& pod) {
+  const std::string program = TRY(find_program("passt"));
+  const NetworkVisit visit = TRY(NetworkVisit::begin(pod.network_namespace));
+  for (const PortMapping& port : pod.ports) TRY(check_is_free(port));
+  return start_passt_with(program, pod_passt_arguments(program, pod), "");
 }
 
 PastaStart::~PastaStart() {

@@ -122,7 +122,8 @@ class Machine {
     guest_ =
         TRY(plan_guest(request_.spec, {.bundle = request_.bundle,
                                        .private_directory = is_layered() ? request_.bundle : "",
-                                       .root_is_shared = !is_layered()}));
+                                       .root_is_shared = !is_layered(),
+                                       .pod_directory = request_.data_directory + "/pods"}));
     if (!is_layered()) return {};
     const std::vector<std::string>& lower = (*request_.overlay)->lower_directories;
     lower_is_shared_ = !image_disk_key(lower);

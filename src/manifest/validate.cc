@@ -164,6 +164,20 @@ class Validation {
                                         "be beside it",
                                         container.isolation));
     }
+    if (container.isolation == "microvm" && pod_.isolation != "microvm") check_machine(container);
+  }
+
+  // A machine of its own among containers that are none.
+  void check_machine(const Container& container) {
+    if (pod_.host_network) {
+      problems_.wrong(container.place, "a microVM can't have the host's network");
+    }
+    if (pod_.host_pid || pod_.share_pid) {
+      problems_.wrong(container.place,
+                      fmt::format("a microVM has no part in {}: its processes are those of "
+                                  "a kernel of its own",
+                                  pod_.host_pid ? "hostPID" : "shareProcessNamespace"));
+    }
   }
 
   void check_variable(const Container& container, const EnvVar& variable) {

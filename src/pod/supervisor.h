@@ -98,6 +98,7 @@ class Supervisor {
   Result<> await_ready();
   Result<> commit();
   [[nodiscard]] std::vector<monitor::JoinedNamespace> joined_namespaces() const;
+  [[nodiscard]] monitor::JoinedNamespace joined_network() const;
   [[nodiscard]] std::string late(const Member& member) const;
   // Turns the loop until `done`, or something has failed the pod. `limit` passed is kTimeout with
   // `what` as its message.
@@ -107,8 +108,10 @@ class Supervisor {
   // --- supervisor_machine.cc: a pod that is one microVM
   [[nodiscard]] bool is_machine() const { return record_.isolation == "microvm"; }
   Result<> create_machine(int channel, oci::Spec spec);
-  Result<UniqueFd> connect_in_machine(const std::string& host, uint16_t port) const;
+  Result<UniqueFd> connect_for(const Member& member, const std::string& host, uint16_t port) const;
   static std::optional<ContainerNumbers> numbers_in_machine(const container::Container& container);
+  // A container that is a microVM of its own, in a pod that is none.
+  [[nodiscard]] Result<bool> has_own_machine(const PodContainer& plan) const;
 
   // --- supervisor_members.cc: the containers' lives
   Result<> create_member(const PodContainer& plan);

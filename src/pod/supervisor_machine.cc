@@ -1,4 +1,4 @@
-// A pod that is one microVM: what is different about it.
+// A pod that is one microVM, and a container of a pod that is one of its own: what is different.
 #include <array>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -27,7 +27,13 @@ Result<> Supervisor::create_machine(int channel, oci::Spec spec) {
 }
 
 // A process of the machine's shell stands between; it ends when its end of the pair does.
-Result<UniqueFd> Supervisor::connect_in_machine(const std::string& host, uint16_t port) const {
+Result<UniqueFd> Supervisor::connect_for(const Member& member, const std::string& host,
+                                         uint16_t port) const {
+  const container::Container* shell = machine_ ? &*infra_ : member.monitor->container();
+  if (shell == nullptr) {
+    return trivet::fail(ErrorCode::kWrongState, "container \"{}\" is not running",
+                        member.plan->name);
+  }
   const bool is_local = host.empty() || host == "localhost";
   const payload::PreparedExec prepared = TRY(payload::microvm::prepare_machine_connect(
       {.host = is_local ? "127.0.0.1" : host, .port = port}));
@@ -43,9 +49,14 @@ Result<UniqueFd> Supervisor::connect_in_machine(const std::string& host, uint16_
       .stdio = {.stdin_fd = theirs.get(), .stdout_fd = theirs.get(), .stderr_fd = null.get()},
       .program = &prepared.program,
       .seccomp_cache = paths_.directories.data + "/seccomp"};
-  TRY(infra_->exec(options));
+  TRY(shell->exec(options));
   if (fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return fail_errno("fcntl O_NONBLOCK");
   return ours;
+}
+
+Result<bool> Supervisor::has_own_machine(const PodContainer& plan) const {
+  if (is_machine()) return false;
+  return monitor::is_machine(TRY(monitor::read_record(paths_.directories, plan.id)));
 }
 
 // As its guest counts them.

@@ -35,16 +35,20 @@ Result<> Supervisor::create_member(const PodContainer& plan) {
   member.target.exec = [this, &member](const std::vector<std::string>& command, int out, int err) {
     return exec_in(member, command, out, err);
   };
-  if (machine_) {
-    member.target.connect = [this](const std::string& host, uint16_t port) {
-      return connect_in_machine(host, port);
+  const bool has_machine = TRY(has_own_machine(plan));
+  // passt looks at it when it starts.
+  if (has_machine) TRY(finish_network());
+  if (machine_ || has_machine) {
+    member.target.connect = [this, &member](const std::string& host, uint16_t port) {
+      return connect_for(member, host, port);
     };
   }
   member.monitor = std::make_unique<monitor::Monitor>(
       monitor::MonitorOptions{
           .directories = paths_.directories,
           .id = plan.id,
-          .joined = joined_namespaces(),
+          // A machine's other namespaces are its kernel's own.
+          .joined = has_machine ? std::vector{joined_network()} : joined_namespaces(),
           .seat = machine_ ? machine_->seat(members_.size() - 1) : nullptr,
           .on_ended = [this, &member] { member_ended(member); },
           .on_restarted = [this, &member] { member_runs(member); },
@@ -219,7 +223,7 @@ std::vector<ContainerNumbers> Supervisor::numbers() const {
                                            .restarts = member.monitor->status().restart_count});
     const container::Container* engine = member.monitor->container();
     if (engine == nullptr) continue;
-    if (is_machine()) {
+    if (member.monitor->status().vm) {
       if (const auto counted = numbers_in_machine(*engine)) take_numbers(*counted, numbers);
       continue;
     }

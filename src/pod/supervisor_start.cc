@@ -198,14 +198,19 @@ std::vector<monitor::JoinedNamespace> Supervisor::joined_namespaces() const {
   if (is_machine()) return {};  // it does so in the guest
   using enum oci::NamespaceType;
   std::vector<std::pair<oci::NamespaceType, const char*>> shared{{kIpc, "ipc"}, {kUts, "uts"}};
-  if (record_.network != net::Mode::kHost) shared.emplace_back(kNetwork, "net");
   if (record_.share_pid) shared.emplace_back(kPid, "pid");
   std::vector<monitor::JoinedNamespace> joined;
   for (const auto& [type, file] : shared) {
     joined.push_back(
         {.type = type, .path = fmt::format("/proc/{}/ns/{}", infra_->init().pid, file)});
   }
+  if (record_.network != net::Mode::kHost) joined.push_back(joined_network());
   return joined;
+}
+
+monitor::JoinedNamespace Supervisor::joined_network() const {
+  return {.type = oci::NamespaceType::kNetwork,
+          .path = fmt::format("/proc/{}/ns/net", infra_->init().pid)};
 }
 
 Result<> Supervisor::create_containers() {

@@ -55,15 +55,19 @@ Result<> check_options_of_others(const RunOptions& options, payload::Isolation i
   return {};
 }
 
+// The manifest has been asked; this is for isolations that come from elsewhere.
+Result<> check_pod(const PodShell& pod) {
+  if (pod.is_machine || (pod.network != net::Mode::kHost && !pod.share_pid)) return {};
+  return std::unexpected(
+      Error(ErrorCode::kUnsupported,
+            fmt::format("a microVM can't share {} with other containers",
+                        pod.share_pid ? "its processes" : "the host's network"))
+          .hint("with runtimeClassName trivet-microvm the whole pod is one microVM"));
+}
+
 // What a shared network namespace has is another container's already.
 Result<> check_network(const Plan& plan, const PodShell* pod) {
-  if (pod != nullptr && pod->is_machine) return {};
-  if (pod != nullptr) {
-    return std::unexpected(
-        Error(ErrorCode::kUnsupported,
-              "a microVM of its own can't be in a pod with others: it has no part in their network")
-            .hint("with runtimeClassName trivet-microvm the whole pod is one microVM"));
-  }
+  if (pod != nullptr) return check_pod(*pod);
   if (plan.record.network == net::Mode::kContainer) {
     return std::unexpected(
         Error(ErrorCode::kUnsupported, "a microVM can't share another container's network yet")

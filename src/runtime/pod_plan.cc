@@ -105,14 +105,6 @@ Result<std::string> choose_pod_isolation(const PodPlanInput& input) {
     return fail(ErrorCode::kInvalidArgument, "a microVM can't have the host's {}",
                 pod.host_network ? "network" : "processes");
   }
-  for (const manifest::Container& container : pod.containers) {
-    if (!asked.empty() || container.isolation != "microvm" || isolation == "microvm") continue;
-    return std::unexpected(
-        Error(ErrorCode::kUnsupported,
-              fmt::format("{}: a microVM of its own has no part in the network of a pod",
-                          manifest::place_text(container.place)))
-            .hint("with runtimeClassName trivet-microvm the whole pod is one microVM"));
-  }
   return isolation;
 }
 

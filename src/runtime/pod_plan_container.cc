@@ -3,6 +3,7 @@
 #include <map>
 
 #include "manifest/expand.h"
+#include "monitor/vm_network.h"
 #include "runtime/pod_plan_parts.h"
 
 namespace trivet::runtime {
@@ -192,6 +193,19 @@ void plan_metadata(const PodContext& context, const Container& container, RunOpt
   }
 }
 
+// What a machine listens on has to be known: the ports that the manifest names.
+std::vector<net::PortMapping> machine_ports(const Container& container) {
+  std::vector<net::PortMapping> ports;
+  for (const manifest::Port& port : container.ports) {
+    net::PortMapping mapping{.host_ip = {},
+                             .host_port = port.container_port,
+                             .container_port = port.container_port,
+                             .protocol = port.protocol};
+    if (std::ranges::find(ports, mapping) == ports.end()) ports.push_back(std::move(mapping));
+  }
+  return ports;
+}
+
 void plan_engine(const PodContext& context, const Container& container, RunOptions& options) {
   const PodOptions& asked = context.input.options;
   options.detach = true;
@@ -204,6 +218,10 @@ void plan_engine(const PodContext& context, const Container& container, RunOptio
   options.experimental = asked.experimental;
   const bool own = asked.isolation.empty() && !container.isolation.empty();
   options.isolation = own ? container.isolation : context.isolation;
+  if (options.isolation == "microvm" && context.isolation != "microvm") {
+    options.annotations[monitor::kMachinePortsAnnotation] =
+        monitor::print_machine_ports(machine_ports(container));
+  }
   if (context.pod.host_network) options.network = "host";
   if (context.pod.host_pid) options.pid_mode = "host";
   options.restart = restart_of(context, container.role);

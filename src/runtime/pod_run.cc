@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <map>
 #include <mutex>
+#include <set>
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "base/fs.h"
 #include "base/paths.h"
 #include "monitor/control.h"
+#include "monitor/vm_network.h"
 #include "net/routes.h"
 #include "pod/infra.h"
 #include "pod/journal.h"
@@ -266,7 +268,17 @@ class PodCreation {
     const std::string text = TRY(read_file_at(directory.get(), "resolv.conf"));
     TRY(make_file(directory, "resolv.conf.upstream", text, 0644));
     if (!pod::has_discovery(plan_.record.extensions)) return {};
+    TRY(make_machine_hosts(directory));
     return replace_file(directory.get(), "resolv.conf", pod::point_to_discovery(text));
+  }
+
+  // 127.0.0.11 is out of reach of a microVM among the containers; the names are few and known.
+  Result<> make_machine_hosts(const UniqueFd& directory) const {
+    std::string text = TRY(read_file_at(directory.get(), "hosts"));
+    for (const pod::PodContainer& container : plan_.record.containers) {
+      text += fmt::format("127.0.0.1\t{}\n", container.name);
+    }
+    return make_file(directory, monitor::kMachineHosts, text, 0644);
   }
 
   // What the mode of /dev/shm is.
@@ -287,7 +299,9 @@ class PodCreation {
       const pod::PodContainer& planned = plan_.record.containers.at(i++);
       TRY(journal.note(pod::Step::kContainer, planned.name));
       container.options.pull = "missing";  // it is here by now
-      container.options.on_warning = options_.on_warning;
+      if (options_.on_warning) {
+        container.options.on_warning = [this](const std::string& text) { warn_once(text); };
+      }
       const PodMember member{.pod = shell, .must_not_be_root = container.must_not_be_root};
       TRY_IN(create_pod_container(home_, container.options, planned.id, member), "container \"{}\"",
              planned.name);
@@ -295,9 +309,15 @@ class PodCreation {
     return {};
   }
 
+  // Most of what is said of a machine is true of the next one.
+  void warn_once(const std::string& text) {
+    if (warnings_.insert(text).second) options_.on_warning(text);
+  }
+
   const Home& home_;
   PodPlan plan_;
   const PodOptions& options_;
+  std::set<std::string> warnings_;
   pod::PodPaths paths_;
 };
 

@@ -18,6 +18,7 @@ import time
 import pytest
 
 import harness
+import vm_harness
 
 pytestmark = [pytest.mark.root, pytest.mark.cgroup, pytest.mark.network]
 
@@ -197,6 +198,97 @@ def test_a_step_that_fails(pod, spoil):
     cause = spoil(pod)
     assert cause in pod.refused().splitlines()[0]
     pod.is_gone()
+
+
+# ---------------------------------------------------------------- one of the five is a microVM
+
+@pytest.fixture
+def mixed(pod):
+    """The container "two" is a microVM with a port, shared files and a network of its own making."""
+    pod.trivet.env["TRIVET_EXPERIMENTAL"] = "1"
+    pod.manifest["metadata"]["annotations"] = {"dev.trivet.isolation/two": "microvm"}
+    pod.container("two").update(ports=[{"containerPort": 80}],
+                                volumeMounts=[{"name": "scratch", "mountPath": "/scratch"},
+                                              {"name": "memory", "mountPath": "/memory"}])
+    return pod
+
+
+def spoil_kernel(pod):
+    pod.trivet.env["TRIVET_VM_DIR"] = str(pod.path.parent / "nothing")
+    return "kernel"
+
+
+def spoil_experimental(pod):
+    del pod.trivet.env["TRIVET_EXPERIMENTAL"]
+    return "experimental"
+
+
+def spoil_memory(pod):
+    pod.container("two")["resources"] = {"limits": {"memory": "100Ti"}}
+    return "a microVM has"
+
+
+def spoil_port(pod):
+    pod.manifest["metadata"]["annotations"]["dev.trivet.isolation/three"] = "microvm"
+    pod.container("three")["ports"] = [{"containerPort": 80}]
+    return "port 80/tcp: another container of the pod has it"
+
+
+@pytest.mark.microvm
+@pytest.mark.parametrize("spoil", [
+    spoil_kernel, spoil_experimental, spoil_memory, spoil_port, spoil_image, spoil_hook, spoil_main],
+    ids=lambda spoil: spoil.__name__.removeprefix("spoil_"))
+def test_a_step_that_fails_with_a_machine(mixed, spoil):
+    cause = spoil(mixed)
+    assert cause in mixed.refused().splitlines()[0]
+    mixed.is_gone()
+
+
+@pytest.mark.microvm
+def test_a_program_that_is_not_in_the_machine(mixed):
+    mixed.container("two").update(command=["/nowhere/program"])
+    said = mixed.refused().splitlines()[0]
+    assert 'container "two"' in said and "/nowhere/program" in said
+    mixed.is_gone()
+
+
+def machine_of(supervisor: int) -> dict[tuple[int, str], str]:
+    """The processes below a supervisor that only a machine needs, by what makes them themselves."""
+    return {(pid, vm_harness.stat_of(pid)[2]): name for pid, name in vm_harness.tree_of(supervisor).items()
+            if name.startswith(("qemu", "passt", "virtiofsd"))}
+
+
+@pytest.mark.microvm
+@pytest.mark.parametrize("victim", ["supervisor", "infra"])
+def test_a_process_that_is_killed_beside_a_machine(mixed, victim):
+    never_ready(mixed)
+    mixed.container("two")["readinessProbe"]["timeoutSeconds"] = 20
+    process = mixed.start()
+    found = mixed.is_starting()
+    machine = harness.wait_for(lambda: len(seen := machine_of(found["supervisor"]["pid"])) >= 3 and seen, 60,
+                               "the machine runs")
+    harness.kill_hard(found[victim]["pid"])
+    process.communicate(timeout=60 * harness.SLOW)
+    assert process.returncode != 0
+    mixed.is_gone()
+    harness.wait_for(lambda: not [pid for pid, started in machine
+                                  if (now := vm_harness.stat_of(pid)) and now[0] != "Z" and now[2] == started],
+                     what="what belongs to the machine has gone")
+
+
+@pytest.mark.microvm
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("entry", ["two", "three"])
+def test_a_supervisor_that_is_killed_before_and_behind_a_machine(mixed, tmp_path, entry):
+    """At the entries of the journal before it is made, and after that."""
+    names = [container["name"] for container in mixed.spec["initContainers"] + mixed.spec["containers"]]
+    # The infra container and the network come first.
+    at = 2 + names.index(entry) + 1
+    programs = struck_programs(tmp_path / "bin", SUPERVISOR, "kill", at)
+    subprocess.run([programs / "trivet", "pod", "run", mixed.write()], env=mixed.trivet.env,
+                   timeout=60 * harness.SLOW, stdin=subprocess.DEVNULL, check=False)
+    assert mixed.trivet.run("pod", "ps", "--format", "json").json() == []
+    mixed.is_gone()
 
 
 def test_a_port_that_is_taken(pod):

@@ -207,6 +207,21 @@ TEST(ManifestTest, AnnotationsChooseIsolationAndExtensions) {
   EXPECT_EQ(pod.extensions[1].path, "/x");
 }
 
+TEST(ManifestTest, AMachineAmongOthersSharesTheirNetworkAlone) {
+  const auto with = [](const std::string& field) {
+    std::string text = pod_text("", field);
+    text.replace(text.find("{name: web}"), 11,
+                 "{name: web, annotations: {dev.trivet.isolation/app: microvm}}");
+    const auto manifest = parse_manifest(text, {.ignore_unsupported = true});
+    return manifest ? "" : manifest.error().message();
+  };
+  EXPECT_EQ(with(""), "");
+  EXPECT_THAT(with("  hostNetwork: true\n"), HasSubstr("can't have the host's network"));
+  EXPECT_THAT(with("  hostPID: true\n"), HasSubstr("no part in hostPID"));
+  EXPECT_THAT(with("  shareProcessNamespace: true\n"), HasSubstr("shareProcessNamespace"));
+  EXPECT_EQ(with("  runtimeClassName: trivet-microvm\n  shareProcessNamespace: true\n"), "");
+}
+
 TEST(ManifestTest, MergeKeysAndAliasesOfYaml) {
   const Pod pod = read(
                       "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n"

@@ -243,6 +243,26 @@ TEST(PodPlan, WhatCannotBeIsSaid) {
   EXPECT_THAT(small.error().message(), HasSubstr("pod.yaml:6:5: spec.containers[0]: a memory"));
 }
 
+TEST(PodPlan, AMachineAmongOthersHasItsPorts) {
+  const std::string text =
+      "apiVersion: v1\nkind: Pod\n"
+      "metadata: {name: web, annotations: {dev.trivet.isolation/vm: microvm}}\nspec:\n"
+      "  containers:\n  - {name: app, image: busybox, ports: [{containerPort: 81}]}\n"
+      "  - name: vm\n    image: busybox\n    ports:\n"
+      "    - {containerPort: 80, hostPort: 8080}\n    - {containerPort: 80, hostPort: 8081}\n"
+      "    - {containerPort: 53, protocol: UDP}\n";
+  const auto made = plan(text);
+  ASSERT_TRUE(made) << made.error().message();
+  EXPECT_EQ(made->record.isolation, "native");
+  EXPECT_EQ(made->containers[1].options.isolation, "microvm");
+  EXPECT_EQ(made->containers[1].options.annotations.at("dev.trivet.vm.ports"), "80/tcp 53/udp");
+  EXPECT_FALSE(made->containers[0].options.annotations.contains("dev.trivet.vm.ports"));
+  PodOptions one_machine;
+  one_machine.isolation = "microvm";
+  EXPECT_FALSE(
+      plan(text, one_machine)->containers[1].options.annotations.contains("dev.trivet.vm.ports"));
+}
+
 TEST(PodPlan, ASubPathOfVariablesStaysInside) {
   const std::string text =
       "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n"

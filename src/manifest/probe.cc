@@ -1,5 +1,7 @@
 // Probes and lifecycle hooks.
 #include <algorithm>
+#include <arpa/inet.h>
+#include <netinet/in.h>
 
 #include "base/text.h"
 #include "manifest/fields.h"
@@ -27,6 +29,22 @@ uint16_t read_port(Fields& fields, const std::vector<Port>& ports) {
   return 0;
 }
 
+bool is_address(const std::string& text) {
+  in6_addr buffer{};
+  return inet_pton(AF_INET, text.c_str(), &buffer) == 1 ||
+         inet_pton(AF_INET6, text.c_str(), &buffer) == 1;
+}
+
+// Empty: the pod itself. To look a name up could take longer than a probe has.
+std::string read_host(Fields& fields) {
+  const auto value = fields.find("host");
+  if (!value) return {};
+  std::string host = value->text();
+  if (host.empty() || host == "localhost" || is_address(host)) return host;
+  value->unsupported("names are not looked up: an address, or nothing for the pod itself");
+  return {};
+}
+
 Action read_exec(const Value& value) {
   Fields fields(value);
   Action action{.kind = Action::Kind::kExec};
@@ -52,7 +70,7 @@ Action read_http(const Value& value, const std::vector<Port>& ports) {
   Fields fields(value);
   Action action{.kind = Action::Kind::kHttp};
   action.port = read_port(fields, ports);
-  fields.read("host", action.host);
+  action.host = read_host(fields);
   fields.read("path", action.path);
   if (!action.path.starts_with('/')) action.path = fmt::format("/{}", action.path);
   if (const auto scheme = fields.find("scheme")) {
@@ -68,7 +86,7 @@ Action read_tcp(const Value& value, const std::vector<Port>& ports) {
   Fields fields(value);
   Action action{.kind = Action::Kind::kTcp};
   action.port = read_port(fields, ports);
-  fields.read("host", action.host);
+  action.host = read_host(fields);
   return action;
 }
 

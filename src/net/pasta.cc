@@ -134,8 +134,8 @@ std::vector<std::string> passt_arguments(const std::string& program, const Pasta
 // nothing is forwarded here.
 std::vector<std::string> pod_passt_arguments(const std::string& program, const PodNetwork& pod) {
   std::vector<std::string> argv = basic_passt_arguments(program);
-  argv.insert(argv.end(), {"--address", pod.address, "--netmask", fmt::format("{}", kVmPrefix),
-                           "--gateway", kPodLoopback});
+  argv.insert(argv.end(), {"--dns", "none", "--address", pod.address, "--netmask",
+                           fmt::format("{}", kVmPrefix), "--gateway", kPodLoopback});
   add_identity(argv);
   add_all_ports(argv, pod.ports);
   return argv;

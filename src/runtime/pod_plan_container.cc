@@ -221,6 +221,7 @@ void plan_engine(const PodContext& context, const Container& container, RunOptio
   if (options.isolation == "microvm" && context.isolation != "microvm") {
     options.annotations[monitor::kMachinePortsAnnotation] =
         monitor::print_machine_ports(machine_ports(container));
+    options.sysctls = context.pod.security.sysctls;  // of a kernel of its own
   }
   if (context.pod.host_network) options.network = "host";
   if (context.pod.host_pid) options.pid_mode = "host";

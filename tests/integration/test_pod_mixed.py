@@ -79,11 +79,15 @@ def test_all_of_them_have_one_localhost(pods, trivet, wasm_image, probe):
                  volumeMounts=[{"name": "probe", "mountPath": "/probe"}]),
              {"name": "module", "image": wasm_image, "args": ["sleep", "600"]},
              annotations=in_vm("machine"),
+             securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "9000"},
+                                          {"name": "net.ipv4.ip_default_ttl", "value": "77"}]},
              volumes=[{"name": "probe", "hostPath": {"path": str(probe.parent)}}])
     assert [row["Isolation"] for row in pods.inspect()["Containers"]] == ["native", "microvm", "native", "wasm"]
     assert list(pods.seen.values()).count("qemu-system-x86_64") == 1
     kernel = pods.exec("machine", "uname", "-r")
     assert kernel != os.uname().release and pods.exec("native", "uname", "-r") == os.uname().release
+    for name in ("native", "machine"):
+        assert pods.exec(name, "cat", "/proc/sys/kernel/msgmax", "/proc/sys/net/ipv4/ip_default_ttl") == "9000\n77"
     assert pods.exec("machine", "hostname") == pods.exec("native", "hostname") == "pod"
 
     wait_for(lambda: get(pods, "native", "127.0.0.1:8080") == "machine", what="the machine answers")

@@ -222,6 +222,20 @@ TEST(ManifestTest, AMachineAmongOthersSharesTheirNetworkAlone) {
   EXPECT_EQ(with("  runtimeClassName: trivet-microvm\n  shareProcessNamespace: true\n"), "");
 }
 
+TEST(ManifestTest, AProbesHostIsAnAddress) {
+  const auto with = [](const std::string& host) {
+    return parse_manifest(
+        pod_text("    livenessProbe: {tcpSocket: {port: 80, host: '" + host + "'}}\n"), {});
+  };
+  for (const char* host : {"", "localhost", "192.0.2.1", "fd00::1"}) {
+    const auto manifest = with(host);
+    ASSERT_TRUE(manifest) << manifest.error().message();
+    EXPECT_EQ(manifest->pod.containers[0].liveness->action.host, host);
+  }
+  EXPECT_THAT(with("db.example").error().message(),
+              HasSubstr("tcpSocket.host: not supported: names"));
+}
+
 TEST(ManifestTest, MergeKeysAndAliasesOfYaml) {
   const Pod pod = read(
                       "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n"

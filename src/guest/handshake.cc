@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
+#include <utility>
 
 namespace trivet::guest {
 
@@ -48,10 +49,40 @@ uint16_t tcp_checksum(const Segment& segment) {
   return static_cast<uint16_t>(~sum);
 }
 
-bool is_syn_ack(const Segment& segment) {
+// Without options, as IP headers of the kernel's TCP and of passt's are.
+bool is_plain_tcp(const Segment& segment) {
   return segment.ip.version == kVersion && segment.ip.ihl == kIpWords &&
-         segment.ip.protocol == IPPROTO_TCP && segment.tcp.syn == 1 && segment.tcp.ack == 1 &&
+         segment.ip.protocol == IPPROTO_TCP;
+}
+
+bool is_syn_ack(const Segment& segment) {
+  return is_plain_tcp(segment) && segment.tcp.syn == 1 && segment.tcp.ack == 1 &&
          segment.tcp.rst == 0 && segment.tcp.fin == 0;
+}
+
+bool is_bare_reset(const Segment& segment) {
+  return is_plain_tcp(segment) && segment.tcp.rst == 1 && segment.tcp.ack == 0 &&
+         segment.tcp.syn == 0 && segment.tcp.ack_seq != 0;
+}
+
+// What all that is made up here has in common.
+Segment make_segment(const iphdr& from_to) {
+  Segment segment;
+  segment.ip.version = kVersion;
+  segment.ip.ihl = kIpWords;
+  segment.ip.ttl = IPDEFTTL;
+  segment.ip.protocol = IPPROTO_TCP;
+  segment.ip.tot_len = htons(sizeof segment);
+  segment.ip.saddr = from_to.saddr;
+  segment.ip.daddr = from_to.daddr;
+  segment.tcp.doff = kTcpWords;
+  segment.tcp.ack = 1;
+  return segment;
+}
+
+std::string finish(Segment segment) {
+  segment.tcp.check = tcp_checksum(segment);
+  return {reinterpret_cast<const char*>(&segment), sizeof segment};
 }
 
 }  // namespace
@@ -61,23 +92,28 @@ std::string acknowledge_syn(std::string_view packet) {
   if (packet.size() < sizeof sent) return {};
   std::memcpy(&sent, packet.data(), sizeof sent);
   if (!is_syn_ack(sent)) return {};
-  Segment answer;
-  answer.ip.version = kVersion;
-  answer.ip.ihl = kIpWords;
-  answer.ip.ttl = IPDEFTTL;
-  answer.ip.protocol = IPPROTO_TCP;
-  answer.ip.tot_len = htons(sizeof answer);
-  answer.ip.saddr = sent.ip.daddr;
-  answer.ip.daddr = sent.ip.saddr;
+  std::swap(sent.ip.saddr, sent.ip.daddr);
+  Segment answer = make_segment(sent.ip);
   answer.tcp.source = sent.tcp.dest;
   answer.tcp.dest = sent.tcp.source;
   answer.tcp.seq = sent.tcp.ack_seq;
   answer.tcp.ack_seq = htonl(ntohl(sent.tcp.seq) + 1);
-  answer.tcp.doff = kTcpWords;
-  answer.tcp.ack = 1;
   answer.tcp.window = htons(kWindow);
-  answer.tcp.check = tcp_checksum(answer);
-  return {reinterpret_cast<const char*>(&answer), sizeof answer};
+  return finish(answer);
+}
+
+std::string complete_reset(std::string_view packet) {
+  Segment received;
+  if (packet.size() < sizeof received) return {};
+  std::memcpy(&received, packet.data(), sizeof received);
+  if (!is_bare_reset(received)) return {};
+  Segment reset = make_segment(received.ip);
+  reset.tcp.source = received.tcp.source;
+  reset.tcp.dest = received.tcp.dest;
+  reset.tcp.seq = received.tcp.seq;
+  reset.tcp.ack_seq = received.tcp.ack_seq;
+  reset.tcp.rst = 1;
+  return finish(reset);
 }
 
 }  // namespace trivet::guest

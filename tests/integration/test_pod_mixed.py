@@ -101,9 +101,11 @@ def test_all_of_them_have_one_localhost(pods, trivet, wasm_image, probe):
     assert address in pods.exec("machine", "ip", "-o", "addr")
     assert get(pods, "native", f"{address}:8080") == "machine"
     assert get(pods, "machine", f"{address}:8081") == "native"
-    # Of its own ports the machine knows whether somebody listens.
-    refused = trivet.run("pod", "exec", "-c", "machine", "pod", "nc", "-w", "5", "127.0.0.1", "8082", check=False)
-    assert refused.returncode != 0 and "refused" in refused.stderr
+    # A port of its own at which nobody listens, and one that nobody has.
+    for nobody in ("8082", "8999"):
+        refused = trivet.run("pod", "exec", "-c", "machine", "pod", "nc", "-w", "20", "127.0.0.1", nobody,
+                             check=False)
+        assert refused.returncode != 0 and "refused" in refused.stderr, nobody
     # From outside.
     assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10).read() == b"machine\n"
     # Datagrams, too.

@@ -39,19 +39,19 @@ constexpr sock_filter expect(unsigned value, uint8_t following) {
   return BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, following);
 }
 
-// What the kernel copies nothing of is not worth waking up for: all but SYN,ACK segments on their
-// way out.
-Result<> take_only_syn_acks(int fd) {
+// What the kernel copies nothing of is not worth waking up for: all but segments with these of
+// kFlags, on their way in or out.
+Result<> take_only(int fd, unsigned way, unsigned flags) {
   auto filter = std::to_array<sock_filter>({
       load_byte(static_cast<unsigned>(SKF_AD_OFF + SKF_AD_PKTTYPE)),
-      expect(PACKET_OUTGOING, 8),
+      expect(way, 8),
       load_byte(0),
       expect(kPlainHeader, 6),
       load_byte(offsetof(iphdr, protocol)),
       expect(IPPROTO_TCP, 4),
       load_byte(kFlagsAt),
       BPF_STMT(BPF_ALU | BPF_AND | BPF_K, kFlags),
-      expect(TH_SYN | TH_ACK, 1),
+      expect(flags, 1),
       BPF_STMT(BPF_RET | BPF_K, kTaken),
       BPF_STMT(BPF_RET | BPF_K, 0),
   });
@@ -62,11 +62,14 @@ Result<> take_only_syn_acks(int fd) {
   return {};
 }
 
-Result<UniqueFd> open_packets(int device, uint16_t protocol) {
-  // Nothing is received before bind().
+// Nothing is received before bind_packets().
+Result<UniqueFd> open_packets() {
   UniqueFd fd(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return fail_errno("socket AF_PACKET");
-  if (protocol == ETH_P_ALL) TRY(take_only_syn_acks(fd.get()));
+  return fd;
+}
+
+Result<> bind_packets(const UniqueFd& fd, int device, uint16_t protocol) {
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
   address.sll_protocol = htons(protocol);
@@ -74,6 +77,13 @@ Result<UniqueFd> open_packets(int device, uint16_t protocol) {
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return fail_errno("bind to a network device");
   }
+  return {};
+}
+
+Result<UniqueFd> open_segments(int device, uint16_t protocol, unsigned way, unsigned flags) {
+  UniqueFd fd = TRY(open_packets());
+  TRY(take_only(fd.get(), way, flags));
+  TRY(bind_packets(fd, device, protocol));
   return fd;
 }
 
@@ -102,7 +112,7 @@ ether_arp arp_request(const std::string& mac, uint32_t question) {
 }  // namespace
 
 Handshakes::~Handshakes() {
-  for (const UniqueFd* fd : {&syn_acks_, &arp_}) {
+  for (const UniqueFd* fd : {&syn_acks_, &resets_, &arp_}) {
     if (*fd) loop_.forget(fd->get());
   }
 }
@@ -110,12 +120,15 @@ Handshakes::~Handshakes() {
 Result<> Handshakes::open(const std::string& device) {
   device_ = static_cast<int>(::if_nametoindex(device.c_str()));
   // Of packets that go out, only who asks for all protocols sees any.
-  syn_acks_ = TRY(open_packets(device_, ETH_P_ALL));
-  arp_ = TRY(open_packets(device_, ETH_P_ARP));
+  syn_acks_ = TRY(open_segments(device_, ETH_P_ALL, PACKET_OUTGOING, TH_SYN | TH_ACK));
+  resets_ = TRY(open_segments(device_, ETH_P_IP, PACKET_HOST, TH_RST));
+  arp_ = TRY(open_packets());
+  TRY(bind_packets(arp_, device_, ETH_P_ARP));
   mac_ = TRY(read_mac(arp_.get()));
   answers_.reset(::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW));
   if (!answers_) return fail_errno("socket SOCK_RAW");
   TRY(loop_.watch(syn_acks_.get(), EPOLLIN, [this](uint32_t) { see_syn_acks(); }));
+  TRY(loop_.watch(resets_.get(), EPOLLIN, [this](uint32_t) { see_resets(); }));
   return loop_.watch(arp_.get(), EPOLLIN, [this](uint32_t) { hear_replies(); });
 }
 
@@ -154,12 +167,22 @@ void Handshakes::hear_replies() {
     std::memcpy(&question, reply.arp_spa, sizeof question);
     const auto found = waiting_.find(ntohl(question));
     if (reply.ea_hdr.ar_op != htons(ARPOP_REPLY) || found == waiting_.end()) continue;
-    acknowledge(found->second);
+    take_in(found->second);
     waiting_.erase(found);
   }
 }
 
-void Handshakes::acknowledge(const std::string& packet) {
+void Handshakes::see_resets() {
+  std::array<char, kTaken> packet{};
+  for (;;) {
+    const ssize_t length = ::recv(resets_.get(), packet.data(), packet.size(), 0);
+    if (length < 0) return;
+    const std::string reset = complete_reset({packet.data(), static_cast<size_t>(length)});
+    if (!reset.empty()) take_in(reset);
+  }
+}
+
+void Handshakes::take_in(const std::string& packet) const {
   sockaddr_in own{};
   own.sin_family = AF_INET;
   std::memcpy(&own.sin_addr, packet.data() + offsetof(iphdr, daddr), sizeof own.sin_addr);

@@ -26,17 +26,21 @@ class Handshakes {
   Handshakes& operator=(const Handshakes&) = delete;
   ~Handshakes();
 
-  // Completes those of connections that come in at this network device, from now on.
+  // Completes those of connections that come in at this network device, from now on, and the
+  // refusals of those that go out: passt forgets to set the flag of what it acknowledges there, and
+  // a client would try again and again.
   Result<> open(const std::string& device);
 
  private:
   void see_syn_acks();
   void ask(std::string acknowledgement);
   void hear_replies();
-  void acknowledge(const std::string& packet);
+  void see_resets();
+  void take_in(const std::string& packet) const;
 
   EventLoop& loop_;
   UniqueFd syn_acks_;  // those that go out
+  UniqueFd resets_;    // those that come in
   UniqueFd arp_;
   UniqueFd answers_;  // packets for the guest itself
   int device_ = 0;

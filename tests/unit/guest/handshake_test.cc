@@ -62,5 +62,34 @@ TEST(Handshake, NothingElseIsAnswered) {
   EXPECT_THAT(acknowledge_syn(""), IsEmpty());
 }
 
+// 192.0.2.1:80 to 10.0.2.15:50000, a RST with the number of what it acknowledges, as passt has it.
+std::string bare_reset() {
+  return bytes({0x45, 0, 0, 40, 0, 0, 0x40, 0, 255, 6, 0, 0, 192, 0, 2, 1, 10, 0, 2, 15}) +
+         bytes({0, 80, 0xC3, 0x50, 0x12, 0x34, 0x56, 0xFF, 0xA1, 0xB2, 0xC3, 0xD4}) +
+         bytes({0x50, 0x04, 0, 0, 0, 0, 0, 0});
+}
+
+TEST(Handshake, AResetSaysWhatItAcknowledges) {
+  const std::string reset = complete_reset(bare_reset());
+  ASSERT_EQ(reset.size(), 40U);
+  EXPECT_EQ(reset.substr(12, 20), bare_reset().substr(12, 20));
+  EXPECT_EQ(reset.substr(32, 2), bytes({0x50, 0x14}));
+  EXPECT_EQ(sum_of(reset.substr(12, 8) + bytes({0, 6, 0, 20}) + reset.substr(20)), 0xFFFFU);
+}
+
+TEST(Handshake, OtherSegmentsStayAsTheyAre) {
+  constexpr size_t kFlags = 33;
+  for (const char flags : {0x14, 0x10, 0x02, 0x06}) {
+    std::string packet = bare_reset();
+    packet.at(kFlags) = flags;
+    EXPECT_THAT(complete_reset(packet), IsEmpty()) << int{flags};
+  }
+  std::string acknowledges_nothing = bare_reset();
+  acknowledges_nothing.replace(28, 4, 4, '\0');
+  EXPECT_THAT(complete_reset(acknowledges_nothing), IsEmpty());
+  EXPECT_THAT(complete_reset(bare_reset().substr(0, 39)), IsEmpty());
+  EXPECT_THAT(complete_reset(syn_ack()), IsEmpty());
+}
+
 }  // namespace
 }  // namespace trivet::guest

@@ -106,7 +106,8 @@ void require_nobody(Program& program, size_t size) {
   const auto ask = [&](int function) {
     program.move(kArgument1, kContext);
     program.move(kArgument2, kFrame);
-    program.add(BPF_ALU64 | BPF_ADD | BPF_K, kArgument2, 0, 0, -static_cast<int64_t>(size));
+    // With BPF_K, which is 0 as BPF_ADD is.
+    program.add(BPF_ALU64 | BPF_ADD, kArgument2, 0, 0, -static_cast<int64_t>(size));
     program.set(kArgument3, static_cast<int64_t>(size));
     program.set(kArgument4, BPF_F_CURRENT_NETNS);
     program.set(kArgument5, 0);

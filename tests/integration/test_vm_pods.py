@@ -269,8 +269,7 @@ def test_what_can_not_be_is_said_before_anything_is_made(pods, trivet):
         failed = trivet.fails("pod", "run", path)
         assert words in failed.stderr
     document = json.loads(pathlib.Path(pods.manifest(busybox("a"), busybox("b"))).read_text())
-    del document["spec"]["runtimeClassName"]
-    document["metadata"]["annotations"] = {"dev.trivet.isolation/b": "microvm"}
+    document["metadata"]["annotations"] = {"dev.trivet.isolation/b": "native"}
     failed = trivet.fails("pod", "run", "-", stdin=json.dumps(document))
-    assert "microvm" in failed.stderr.lower()
+    assert "the pod is one microVM" in failed.stderr
     assert trivet.run("pod", "ps", "--format", "json").json() == []

@@ -140,7 +140,7 @@ class TRIVET_API Container {
   [[nodiscard]] Result<bool> running() const;
   // What it was made from; nothing when that was a directory.
   [[nodiscard]] Result<std::optional<Image>> image() const;
-  // Bytes of its writable layer.
+  // Bytes of its writable layer; nothing where that is a microVM's own disk.
   [[nodiscard]] Result<std::optional<uint64_t>> rw_size() const;
 
   // Running already is fine. kNotFound.
@@ -157,7 +157,8 @@ class TRIVET_API Container {
   Result<bool> remove(Force force = Force::kNo) const;
 
   // A file or directory of this host into the container, whether it runs or not, by the rules of
-  // `docker cp`: into an existing directory under its own name, else as `destination`. kNotFound.
+  // `docker cp`: into an existing directory under its own name, else as `destination`. kNotFound;
+  // kWrongState for a microVM that does not run: only its own kernel reads its disk.
   Result<> copy_in(const std::filesystem::path& source, const std::string& destination) const;
 
   // What to execute, in a terminal, for an interactive session in the container: a program of this

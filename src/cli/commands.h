@@ -70,6 +70,10 @@ Command make_vm_ls();
 Command make_vm_info();
 Command make_vm_rm();
 
+// commands_install.cc
+Command make_install();
+Command make_uninstall();
+
 // commands_host.cc
 Command make_info();
 Command make_version();

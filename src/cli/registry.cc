@@ -84,6 +84,9 @@ constexpr std::array kEntries{
     Entry{"vm rm", kVms, "Remove kernels for microVMs", make_vm_rm},
 
     Entry{"device ls", kHost, "List the devices that the host's CDI files define", make_device_ls},
+    Entry{"install", kHost, "Make trivet a runtime of Docker, Podman, containerd or Kubernetes",
+          make_install},
+    Entry{"uninstall", kHost, "Take that out again", make_uninstall},
     Entry{"info", kHost, "Show what this host can do and where things are kept", make_info},
     Entry{"version", kHost, "Show the version", make_version},
     Entry{"completion", kHost, "Print the completion script of a shell", make_completion},

@@ -25,6 +25,9 @@ class Session {
  public:
   explicit Session(Globals globals) : globals_(std::move(globals)) {}
 
+  // As given on the command line; empty: the default.
+  [[nodiscard]] const std::string& data_dir() const { return globals_.data_dir; }
+
   // The engine, opened at its first use.
   Result<Engine*> engine();
 

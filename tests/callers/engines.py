@@ -10,7 +10,7 @@ import pathlib
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 import harness
@@ -40,8 +40,12 @@ def flat_root() -> bytes:
 
 def layout_archive(folder: pathlib.Path, name: str, command: Sequence[str] = ("sh",)) -> pathlib.Path:
     """The same root as an OCI layout in a tar: what `ctr image import` reads."""
+    return archive_of(folder, name, [flat_root()], {"Env": ["PATH=/bin"], "Cmd": list(command)})
+
+
+def archive_of(folder: pathlib.Path, name: str, layers: list[bytes], config: dict) -> pathlib.Path:
     layout = folder / "layout"
-    harness.write_oci_layout(layout, [flat_root()], {"Env": ["PATH=/bin"], "Cmd": list(command)}, name)
+    harness.write_oci_layout(layout, layers, config, name)
     archive = folder / "layout.tar"
     with tarfile.open(archive, "w") as tar:
         for entry in sorted(layout.iterdir()):
@@ -272,6 +276,8 @@ state = "{base}/state"
     conf_dir = "{base}/cni"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "native"
+"""
+CRI_RUNTIME = """
     default_runtime_name = "trivet"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.trivet]
       runtime_type = "io.containerd.runc.v2"
@@ -297,15 +303,19 @@ class Cri(Client):
     image = Containerd.image
     network = "10.88.77"
 
-    def __init__(self, base: pathlib.Path):
+    def __init__(self, base: pathlib.Path, register: Callable[[pathlib.Path], None] | None = None):
+        """`register` puts the runtimes into the configuration in place of the usual one."""
         self.base = base
         self.socket = base / "s"
         self.made = 0
         self.logs = base / "logs"
         for folder in ("cni", "logs"):
             (base / folder).mkdir()
-        (base / "config.toml").write_text(CRI_CONF.format(base=base, socket=self.socket,
-                                                          pause=PAUSE_IMAGE, runtime=RUNTIME))
+        config = base / "config.toml"
+        config.write_text((CRI_CONF + ("" if register else CRI_RUNTIME)).format(
+            base=base, socket=self.socket, pause=PAUSE_IMAGE, runtime=RUNTIME))
+        if register:
+            register(config)
         (base / "cni/10-bridge.conflist").write_text(json.dumps({
             "cniVersion": "0.4.0", "name": "box", "plugins": [
                 {"type": "bridge", "bridge": "trivet-cri0", "isGateway": True,
@@ -317,15 +327,22 @@ class Cri(Client):
                                           "timeout: 30\n")
         super().__init__([str(crictl_program()), "--config", str(base / "crictl.yaml")],
                          environment(HOME=str(base)))
-        self.daemon = Daemon(["/usr/bin/containerd", "--config", base / "config.toml"], base / "log",
-                             self.env)
-        self.daemon.wait_until(lambda: self.run("version", check=False).returncode == 0,
-                               "containerd answers")
-        ctr = Client(["/usr/bin/ctr", "--address", str(self.socket), "--namespace", "k8s.io"], self.env)
+        self.daemon = self.start_daemon()
+        self.ctr = Client(["/usr/bin/ctr", "--address", str(self.socket), "--namespace", "k8s.io"], self.env)
         for name, command in ((self.image, ["sh"]), (PAUSE_IMAGE, ["sleep", "1000000"])):
             (base / name.split(":")[0]).mkdir(parents=True)
             archive = layout_archive(base / name.split(":")[0], name, command)
-            ctr.run("image", "import", "--snapshotter", "native", archive)
+            self.load(archive)
+
+    def start_daemon(self) -> Daemon:
+        daemon = Daemon(["/usr/bin/containerd", "--config", self.base / "config.toml"],
+                        self.base / "log", self.env)
+        daemon.wait_until(lambda: self.run("version", check=False).returncode == 0,
+                          "containerd answers")
+        return daemon
+
+    def load(self, archive: pathlib.Path) -> None:
+        self.ctr.run("image", "import", "--snapshotter", "native", archive)
 
     def _file(self, content: dict) -> pathlib.Path:
         self.made += 1
@@ -333,7 +350,7 @@ class Cri(Client):
         path.write_text(json.dumps(content))
         return path
 
-    def pod(self, linux: dict | None = None, check: bool = True, **fields) -> "CriPod":
+    def pod(self, linux: dict | None = None, handler: str = "trivet", **fields) -> "CriPod":
         """A sandbox that runs. `linux` and `fields` are of the interface's PodSandboxConfig."""
         self.made += 1
         name = f"pod{self.made}"
@@ -341,7 +358,7 @@ class Cri(Client):
         config = {"metadata": {"name": name, "namespace": "default", "uid": name, "attempt": 0},
                   "log_directory": str(self.logs / name), "linux": linux or {}, **fields}
         path = self._file(config)
-        return CriPod(self, self.out("runp", "--runtime", "trivet", path), path, config)
+        return CriPod(self, self.out("runp", "--runtime", handler, path), path, config)
 
     def remove_all(self) -> None:
         pods = self.out("pods", "--quiet").split()
@@ -398,25 +415,32 @@ class CriPod:
 class Docker(Client):
     """A dockerd of our own with trivet-oci as its default runtime, and the docker client for it."""
 
-    def __init__(self, base: pathlib.Path, runtimes: dict | None = None, **variables: str):
-        """`runtimes` are further ones; `variables` are dockerd's, and so trivet-oci's."""
+    def __init__(self, base: pathlib.Path, runtimes: dict | None = None, registered: bool = True,
+                 **variables: str):
+        """`runtimes` are further ones; `variables` are dockerd's, and so trivet-oci's. One where
+        trivet-oci is not registered has none but runc."""
         self.base = base
         self.host = f"unix://{base}/s"
-        config = base / "daemon.json"
+        self.config = config = base / "daemon.json"
+        ours = {"runtimes": {"trivet": {"path": str(RUNTIME)},
+                             "trivet-debug": {"path": str(RUNTIME), "runtimeArgs": ["--debug"]},
+                             **(runtimes or {})},
+                "default-runtime": "trivet"}
         config.write_text(json.dumps({
-            "runtimes": {"trivet": {"path": str(RUNTIME)},
-                         "trivet-debug": {"path": str(RUNTIME), "runtimeArgs": ["--debug"]},
-                         **(runtimes or {})},
-            "default-runtime": "trivet", "hosts": [self.host], "data-root": f"{base}/data",
+            **(ours if registered else {}), "hosts": [self.host], "data-root": f"{base}/data",
             "exec-root": f"{base}/exec", "pidfile": f"{base}/pid", "storage-driver": "vfs"}))
         super().__init__(["/usr/bin/docker", "--host", self.host], environment(HOME=str(base)))
-        self.daemon = Daemon(["/usr/sbin/dockerd", "--config-file", config], base / "log",
-                             environment(**variables))
-        self.daemon.wait_until(lambda: self.run("version", check=False).returncode == 0,
-                               "dockerd answers")
+        self.variables = variables
+        self.daemon = self.start_daemon()
         (base / "root.tar").write_bytes(flat_root())
         self.run("import", "--change", "CMD [\"sh\"]", "--change", "ENV PATH=/bin",
                  base / "root.tar", "box")
+
+    def start_daemon(self) -> Daemon:
+        daemon = Daemon(["/usr/sbin/dockerd", "--config-file", self.config], self.base / "log",
+                        environment(**self.variables))
+        daemon.wait_until(lambda: self.run("version", check=False).returncode == 0, "dockerd answers")
+        return daemon
 
     def box(self, *words: object, options=(), **settings) -> harness.Result:
         return self.run("run", "--rm", "--network", "none", *options, "box", *words, **settings)

@@ -60,7 +60,7 @@ void read_env(Fields& fields, std::vector<std::string>& target) {
 std::string read_permissions(Fields& fields) {
   const auto value = fields.find("permissions");
   if (!value) return "rwm";
-  const std::string text = value->text();
+  std::string text = value->text();
   if (text.empty()) return "rwm";
   if (text == "none") return {};
   if (text.find_first_not_of("rwm") != std::string::npos) {

@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 import harness  # noqa: E402  (found by the line above)
 import pod  # noqa: E402
+import pool  # noqa: E402
 import vm  # noqa: E402
 import wasm  # noqa: E402
 
@@ -333,7 +334,13 @@ def pods_against_podman(which: int) -> Callable:
                                                 Podman(workspace, "crun"), which)
 
 
+def pooled(make_pair: Callable, *, image: bool = True) -> Callable:
+    return lambda workspace: make_pair(workspace, Sample,
+                                       *([image_layout(workspace)] if image else []))
+
+
 RUN = "run a static true: five namespaces, the usual mounts, no seccomp"
+POOL = "a container that waited, to its program's first line; made from nothing"
 ROWS = [
     Row("oci-run/crun", "trivet-oci", "crun", RUN, against("crun", "run")),
     Row("oci-run/runc", "trivet-oci", "runc", RUN, against("runc", "run")),
@@ -397,6 +404,14 @@ ROWS = [
     Row("vm-read/virtiofs", "trivet", "--rootfs DIR",
         "reading 100 MB in a microVM from its image (erofs); from a shared directory (virtiofs)",
         microvm(vm.read), boxed=False, metrics=("wall",)),
+    Row("pool-native/run", "trivet pool run", "trivet run", POOL, pooled(pool.native), boxed=False,
+        metrics=("wall",)),
+    Row("pool-network/run", "trivet pool run", "trivet run", POOL + ", with its default network",
+        pooled(pool.network), boxed=False, metrics=("wall",)),
+    Row("pool-wasm/run", "trivet pool run", "trivet run", POOL + ", a module compiled before",
+        pooled(pool.module, image=False), boxed=False, metrics=("wall",)),
+    Row("pool-vm/run", "trivet pool run", "trivet run", POOL + ", a microVM of a template",
+        pooled(pool.microvm), boxed=False, metrics=("wall",)),
 ]
 
 

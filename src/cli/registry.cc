@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/commands_device.h"
+#include "cli/commands_pool.h"
 
 namespace trivet::cli {
 
@@ -17,6 +18,7 @@ constexpr const char* kManage = "Manage containers";
 constexpr const char* kImages = "Images";
 constexpr const char* kVolumes = "Volumes";
 constexpr const char* kPods = "Pods";
+constexpr const char* kPools = "Warm pools";
 constexpr const char* kVms = "MicroVMs";
 constexpr const char* kHost = "This host";
 constexpr const char* kHidden = "";
@@ -78,6 +80,13 @@ constexpr std::array kEntries{
     Entry{"pod wait", kPods, "Wait until pods end and print their exit codes", make_pod_wait},
     Entry{"pod rm", kPods, "Remove pods", make_pod_rm},
 
+    Entry{"pool create", kPools, "Prepare containers that wait", make_pool_create},
+    Entry{"pool run", kPools, "Take a container that waits, and run it", make_pool_run},
+    Entry{"pool ls", kPools, "List pools", make_pool_ls},
+    Entry{"pool inspect", kPools, "Show everything known about pools", make_pool_inspect},
+    Entry{"pool resize", kPools, "Change how many containers wait", make_pool_resize},
+    Entry{"pool rm", kPools, "Remove pools", make_pool_rm},
+
     Entry{"vm setup", kVms, "Install the kernel that microVMs are started with", make_vm_setup},
     Entry{"vm ls", kVms, "List the kernels for microVMs", make_vm_ls},
     Entry{"vm info", kVms, "Show what microVMs are made of on this host", make_vm_info},
@@ -122,6 +131,9 @@ constexpr std::array kTranslations{
     Translation{"pod apply", "use `trivet pod run FILE`"},
     Translation{"pod delete", "use `trivet pod rm`"},
     Translation{"pod kill", "use `trivet pod stop --time 0`"},
+    Translation{"pool list", "use `trivet pool ls`"},
+    Translation{"pool start", "use `trivet pool run`"},
+    Translation{"pool take", "use `trivet pool run`"},
     Translation{"kube", "use `trivet pod run FILE`"},
     Translation{"play", "use `trivet pod run FILE`"},
     Translation{"device list", "use `trivet device ls`"},
@@ -152,12 +164,14 @@ const Entry* find_entry(std::string_view path) {
 }
 
 bool is_group(std::string_view word) {
-  return word == "image" || word == "volume" || word == "pod" || word == "vm" || word == "device";
+  return word == "image" || word == "volume" || word == "pod" || word == "pool" || word == "vm" ||
+         word == "device";
 }
 
 std::string group_summary(std::string_view word) {
   if (word == "pod") return "Run several containers as one, from a Kubernetes manifest";
   if (word == "device") return "Look at the devices that containers can be given";
+  if (word == "pool") return "Have containers wait, prepared, to be started at once";
   if (word == "vm") return "Work with what microVMs are made of";
   return word == "image" ? "Work with images" : "Work with volumes";
 }

@@ -65,11 +65,12 @@ std::vector<OptionSpec> global_options(Globals& globals) {
   return std::move(scratch.options);
 }
 
+EngineOptions Session::engine_options() const {
+  return {.data_dir = globals_.data_dir, .state_dir = globals_.state_dir};
+}
+
 Result<Engine*> Session::engine() {
-  if (!engine_) {
-    engine_.emplace(
-        TRY(Engine::open({.data_dir = globals_.data_dir, .state_dir = globals_.state_dir})));
-  }
+  if (!engine_) engine_.emplace(TRY(Engine::open(engine_options())));
   return &*engine_;
 }
 

@@ -30,6 +30,8 @@ class Session {
 
   // The engine, opened at its first use.
   Result<Engine*> engine();
+  // What it is opened with.
+  [[nodiscard]] EngineOptions engine_options() const;
 
   // Buffered; flush() tells when the reader is gone or the disk is full.
   void print(std::string_view text);

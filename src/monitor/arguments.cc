@@ -24,7 +24,8 @@ Result<UniqueFd> take_fd(const std::string& text) {
 
 Result<Arguments> parse_arguments(int argc, char** argv) {
   std::map<std::string, std::string> values{{"--data", ""},    {"--state", ""}, {"--id", ""},
-                                            {"--sync-fd", ""}, {"--go-fd", ""}, {"--given-fd", ""}};
+                                            {"--sync-fd", ""}, {"--go-fd", ""}, {"--given-fd", ""},
+                                            {"--hold", ""}};
   for (int i = 1; i < argc; i += 2) {
     const auto found = values.find(argv[i]);
     if (found == values.end() || i + 1 == argc) {
@@ -40,6 +41,7 @@ Result<Arguments> parse_arguments(int argc, char** argv) {
   arguments.sync = TRY(take_fd(values["--sync-fd"]));
   arguments.go = TRY(take_fd(values["--go-fd"]));
   arguments.given = TRY(take_fd(values["--given-fd"]));
+  arguments.hold = values["--hold"] == "yes";
   return arguments;
 }
 

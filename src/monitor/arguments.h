@@ -13,9 +13,10 @@ namespace trivet::monitor {
 struct Arguments {
   Directories directories;
   std::string id;
-  UniqueFd sync;   // where the start is reported
-  UniqueFd go;     // see is_told_to_go()
-  UniqueFd given;  // a container's foreground client, or a pod's journal; may be invalid
+  UniqueFd sync;      // where the start is reported
+  UniqueFd go;        // see is_told_to_go()
+  UniqueFd given;     // a container's foreground client, or a pod's journal; may be invalid
+  bool hold = false;  // MonitorStart::hold
 };
 Result<Arguments> parse_arguments(int argc, char** argv);
 

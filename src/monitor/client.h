@@ -24,6 +24,7 @@ class Client {
   [[nodiscard]] bool foreground() const { return kind_ == Kind::kForeground; }
   [[nodiscard]] bool wants_output() const { return wants_output_ || foreground(); }
   void want_output() { wants_output_ = true; }
+  void become_foreground() { kind_ = Kind::kForeground; }
   [[nodiscard]] bool waiting() const { return !queue_.empty(); }
 
   bool detached = false;  // kDetach came

@@ -28,14 +28,12 @@ Error lost(Error error) {
 }
 
 // Sends a request and waits for its answer; the exit code when that is the answer.
-Result<std::optional<int>> ask(const Directories& directories, const std::string& id,
-                               const std::string& frame) {
-  const UniqueFd fd = TRY(connect_to_monitor(directories, id));
-  if (auto sent = send_frame(fd.get(), frame); !sent) {
+Result<std::optional<int>> ask_on(int connection, const std::string& frame) {
+  if (auto sent = send_frame(connection, frame); !sent) {
     return std::unexpected(lost(std::move(sent).error()));
   }
   Buffer buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-  auto answer = receive_frame(fd.get(), buffer.data(), buffer.size());
+  auto answer = receive_frame(connection, buffer.data(), buffer.size());
   if (!answer) return std::unexpected(lost(std::move(answer).error()));
   const auto& message = *answer;
   if (!message)
@@ -43,6 +41,12 @@ Result<std::optional<int>> ask(const Directories& directories, const std::string
   if (message->type == Frame::kError) return std::unexpected(read_error(message->payload));
   if (message->type == Frame::kExit) return TRY(read_number(message->payload));
   return std::nullopt;
+}
+
+Result<std::optional<int>> ask(const Directories& directories, const std::string& id,
+                               const std::string& frame) {
+  const UniqueFd fd = TRY(connect_to_monitor(directories, id));
+  return ask_on(fd.get(), frame);
 }
 
 // What remains until the deadline, for poll(2).
@@ -108,6 +112,12 @@ Result<> request_resume(const Directories& directories, const std::string& id) {
   return {};
 }
 
+Result<> request_start(int connection, const StartRequest& request) {
+  // The container ended first: kExit instead of an answer.
+  const auto ended = TRY(ask_on(connection, make_frame(request)));
+  return ended ? fail(ErrorCode::kNotFound, "the container has ended") : Result<>();
+}
+
 Result<UniqueFd> watch_container(const Directories& directories, const std::string& id) {
   return connect_to_monitor(directories, id);
 }
@@ -156,6 +166,7 @@ Result<MonitorStarting> spawn_monitor(const MonitorStart& start) {
     inherited.push_back({.fd = given_end.get(), .number = kGivenNumber});
     argv.insert(argv.end(), {"--given-fd", fmt::format("{}", kGivenNumber)});
   }
+  if (start.hold) argv.insert(argv.end(), {"--hold", "yes"});
   const pid_t pid = TRY(spawn_in_session(start.program, argv, inherited));
   reap_finished(pid);
   return MonitorStarting(std::move(sync.read_end), std::move(go.client));

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "monitor/attach.h"
+#include "monitor/start_request.h"
 
 namespace trivet::monitor {
 
@@ -19,6 +20,11 @@ Result<int> request_stop(const Directories& directories, const std::string& id,
 Result<> request_signal(const Directories& directories, const std::string& id, int signal);
 Result<> request_pause(const Directories& directories, const std::string& id);
 Result<> request_resume(const Directories& directories, const std::string& id);
+
+// A container that waits is started or, discarded, ended; kWrongState when another was first. A
+// foreground request makes `connection` (of watch_container()) what attach_client() takes, without
+// announcing.
+Result<> request_start(int connection, const StartRequest& request);
 
 // Waits until it has ended for good; the exit code, or nothing when the timeout passed or the stop
 // was requested first.
@@ -37,6 +43,7 @@ struct MonitorStart {
   std::string id;
   std::string program;  // find_companion("trivet-monitor")
   int given_fd = -1;
+  bool hold = false;  // the container waits for a kStart when its start is reported
 };
 Result<pid_t> start_monitor(const MonitorStart& start);
 

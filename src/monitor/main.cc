@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   if (!is_told_to_go(std::move(arguments->go))) return 0;
   MonitorOptions options{.directories = std::move(arguments->directories),
                          .id = std::move(arguments->id),
-                         .attach = std::move(arguments->given)};
+                         .attach = std::move(arguments->given),
+                         .hold = arguments->hold};
   return run_monitor(std::move(options), std::move(arguments->sync)) ? 0 : 1;
 }

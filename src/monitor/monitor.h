@@ -5,6 +5,7 @@
 //   prepare()  lock, record, log, socket
 //   create()   the container and its network, up to the moment before its program runs
 //   start()    its program runs; from here on the loop serves it
+//   hold()     instead: it waits, and a client starts it
 //   on_ended   the container has ended for good
 //   leave()    exit code to the clients, last words to status.json, --rm
 #pragma once
@@ -24,6 +25,7 @@
 #include "monitor/client.h"
 #include "monitor/log_file.h"
 #include "monitor/record.h"
+#include "monitor/start_request.h"
 #include "payload/prepare.h"
 
 namespace trivet::monitor {
@@ -39,7 +41,8 @@ struct JoinedNamespace {
 struct MonitorOptions {
   Directories directories;
   std::string id;
-  UniqueFd attach;  // the foreground client; may be invalid
+  UniqueFd attach;    // the foreground client; may be invalid
+  bool hold = false;  // MonitorStart::hold, for run_monitor()
   // Of the pod that it is in; may be empty.
   std::vector<JoinedNamespace> joined;
   // In the machine of a pod that is one microVM: it outlives the monitor. Else null.
@@ -64,6 +67,9 @@ class Monitor {
   // A failure of either leaves nothing of the container, and is noted in its status.
   Result<> create();
   Result<> start();
+  // After create(): from here on the loop serves a container that waits for kStart. One that ends
+  // before leaves nothing.
+  Result<> hold();
   void leave();
 
   // Sends the stop signal (0: the container's own), and SIGKILL after the grace.
@@ -123,6 +129,7 @@ class Monitor {
   void note_vm_report(const Life& ended);
   Result<> take_terminal(Life& life);
   void note_running();
+  Result<> watch_init();
   Result<> watch_life();
   void handle_output(Stream stream);
   bool read_output(UniqueFd& from, Stream stream);
@@ -141,13 +148,21 @@ class Monitor {
   Result<> pause();
   Result<> resume();
 
+  // --- monitor_hold.cc
+  Result<> start_held(int client_fd, std::string_view payload);
+  Result<> become_taken(const StartRequest& request);
+  Result<> run_taken();
+  void end_waiting();
+  void waiting_ended();
+  void leave_pool() const;
+
   // --- monitor_clients.cc
   Result<> add_client(UniqueFd fd, Client::Kind kind);
   void accept_clients();
   void handle_client(int fd, uint32_t events);
   bool read_client(Client& client);
   void handle_message(Client& client, const Message& message);
-  Result<> handle_request(const Message& message);
+  Result<> handle_request(int client_fd, const Message& message);
   void add_input(Client& client, std::string_view data);
   void write_input();
   void close_input();
@@ -174,6 +189,7 @@ class Monitor {
   bool input_ended_ = false;
   std::optional<WindowSize> window_;
   std::chrono::milliseconds backoff_{0};
+  bool waits_ = false;  // for a kStart: see hold()
   bool timed_out_ = false;
   bool left_ = false;
   bool boots_ = false;             // no template for a microVM: one did not come back

@@ -84,13 +84,13 @@ void Monitor::handle_message(Client& client, const Message& message) {
     default:
       break;
   }
-  const auto done = handle_request(message);
+  const auto done = handle_request(client.fd(), message);
   if (!done) return send_to(client, make_frame(done.error()));
   // The answer to kStop is kExit, when it has ended.
   if (message.type != Frame::kStop) send_to(client, make_frame(Frame::kDone));
 }
 
-Result<> Monitor::handle_request(const Message& message) {
+Result<> Monitor::handle_request(int client_fd, const Message& message) {
   switch (message.type) {
     case Frame::kSignal:
       return forward_signal(TRY(read_number(message.payload)));
@@ -104,6 +104,8 @@ Result<> Monitor::handle_request(const Message& message) {
       return pause();
     case Frame::kResume:
       return resume();
+    case kStart:
+      return start_held(client_fd, message.payload);
     default:
       return fail(ErrorCode::kUnsupported, "the monitor does not know the request {}",
                   static_cast<int>(message.type));

@@ -133,6 +133,7 @@ Result<> Monitor::start_life() {
     return abandon(std::move(started).error());
   }
   note_running();
+  TRY(watch_init());
   return watch_life();
 }
 
@@ -340,8 +341,11 @@ Result<> Monitor::take_terminal(Life& life) {
   return {};
 }
 
+Result<> Monitor::watch_init() {
+  return loop_.watch(life_->container->init_pidfd(), EPOLLIN, [this](uint32_t) { init_ended(); });
+}
+
 Result<> Monitor::watch_life() {
-  TRY(loop_.watch(life_->container->init_pidfd(), EPOLLIN, [this](uint32_t) { init_ended(); }));
   life_->output_paused = true;
   resume_output();
   write_input();
@@ -410,6 +414,7 @@ void Monitor::init_ended() {
   life_->exit_code = reap_child(life_->container->init_pidfd()).value_or(255);
   life_->init_ended = true;
   loop_.clear_timer(Timer::kGrace, this);
+  if (waits_) waiting_ended();
   // Without waiting: it takes a while to go, and what else there is to do does not need it.
   if (life_->pasta) (void)net::stop_pasta(*life_->pasta, net::StopWait::kAsync);
   drain_for(std::chrono::milliseconds(2000));
@@ -491,6 +496,10 @@ void Monitor::end_for_good() {
 }
 
 Result<> Monitor::request_stop(int signal, std::optional<std::chrono::milliseconds> grace) {
+  if (waits_) {
+    end_waiting();
+    return {};
+  }
   status_.stopped_by_user = !timed_out_;
   if (!life_) {  // between two starts, or at its end
     loop_.clear_timer(Timer::kRestart, this);
@@ -523,7 +532,7 @@ void Monitor::kill_everything() {
 }
 
 Result<> Monitor::forward_signal(int signal) {
-  if (!life_ || life_->init_ended) {
+  if (!life_ || life_->init_ended || waits_) {
     return fail(ErrorCode::kWrongState, "the container is not running");
   }
   // Whoever ends it by hand does not want it back.

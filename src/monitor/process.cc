@@ -69,9 +69,9 @@ void reap_others(const Monitor& monitor) {
   reap_strays([&](pid_t pid) { return pid == monitor.init(); });
 }
 
-Result<> start(Monitor& monitor) {
+Result<> start(Monitor& monitor, bool hold) {
   TRY(monitor.create());
-  return monitor.start();
+  return hold ? monitor.hold() : monitor.start();
 }
 
 }  // namespace
@@ -79,6 +79,7 @@ Result<> start(Monitor& monitor) {
 Result<> run_monitor(MonitorOptions options, UniqueFd sync) {
   EventLoop loop = TRY(EventLoop::create());
   options.on_ended = [&loop] { loop.stop(); };
+  const bool hold = options.hold;
   Monitor monitor(std::move(options), loop);
   UniqueFd signals;
   const auto prepare = [&]() -> Result<> {
@@ -94,7 +95,7 @@ Result<> run_monitor(MonitorOptions options, UniqueFd sync) {
     tell_start(std::move(sync), prepared, 0);
     return prepared;
   }
-  if (auto started = start(monitor); !started) {
+  if (auto started = start(monitor, hold); !started) {
     monitor.leave();
     tell_start(std::move(sync), started, 0);
     return started;

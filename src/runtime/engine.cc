@@ -1,15 +1,12 @@
 // The public class: each call finds what it names and hands over to the part that knows.
 #include "trivet/engine.h"
 
-#include <filesystem>
 #include <mutex>
 
 #include "base/fs.h"
-#include "base/paths.h"
 #include "image/bundle.h"
 #include "monitor/control.h"
 #include "monitor/log_file.h"
-#include "pod/remove.h"
 #include "runtime/copy.h"
 #include "runtime/create.h"
 #include "runtime/exec.h"
@@ -19,6 +16,7 @@
 #include "runtime/lifecycle.h"
 #include "runtime/names.h"
 #include "runtime/observe.h"
+#include "runtime/open_home.h"
 #include "runtime/pod.h"
 #include "runtime/prune.h"
 #include "runtime/vm.h"
@@ -57,15 +55,6 @@ Engine::~Engine() = default;
 
 namespace {
 
-// Relative directories are meant from where the caller is now; companions start elsewhere.
-Result<std::string> choose_directory(const std::string& given, const std::string& standard) {
-  const std::string& path = given.empty() ? standard : given;
-  if (path.front() == '/') return runtime::normal_path(path);
-  std::error_code error;
-  const auto current = std::filesystem::current_path(error);
-  return runtime::normal_path((current / path).string());
-}
-
 std::optional<std::chrono::milliseconds> in_milliseconds(
     std::optional<std::chrono::seconds> seconds) {
   if (!seconds) return std::nullopt;
@@ -79,17 +68,7 @@ runtime::WithSize size_wanted(bool with_size) {
 }  // namespace
 
 Result<Engine> Engine::open(const EngineOptions& options) {
-  monitor::Directories directories;
-  directories.data = TRY(choose_directory(options.data_dir, default_data_dir()));
-  directories.state = TRY(choose_directory(options.state_dir, default_state_dir()));
-  // What a crash has interrupted is finished before anything else. What can't be is no reason to
-  // refuse everything: list_pods() says so.
-  (void)pod::recover_pods(directories);
-  auto store = TRY(image::Store::open(directories.data));
-  auto state = std::make_unique<State>(runtime::Home{.directories = std::move(directories),
-                                                     .max_containers = options.max_containers,
-                                                     .store = std::move(store)});
-  return Engine(std::move(state));
+  return Engine(std::make_unique<State>(TRY(runtime::open_home(options))));
 }
 
 Result<Engine::RunResult> Engine::run(const RunOptions& options) {

@@ -6,6 +6,7 @@
 #include "image/registry.h"
 #include "payload/microvm/image_disk.h"
 #include "runtime/names.h"
+#include "runtime/pool_record.h"
 
 namespace trivet::runtime {
 
@@ -172,6 +173,10 @@ Result<std::set<std::string>> used_images(const Home& home) {
   for (const std::string& id : TRY(list_ids(home))) {
     const auto record = monitor::read_record(home.directories, id);
     if (record && !record->image_id.empty()) used.insert(record->image_id);
+  }
+  for (const std::string& name : TRY(list_pool_names(home))) {
+    const auto pool = read_pool(home, name);
+    if (pool && !pool->run.image.empty()) used.insert(pool->run.image);
   }
   return used;
 }

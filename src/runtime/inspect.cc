@@ -17,13 +17,14 @@ std::string time_text(const std::optional<Timestamp>& time) {
 OrderedJson describe_state(const Observed& observed) {
   const monitor::Status& status = observed.status;
   const ContainerStatus state = observed.state;
+  const bool runs = observed.init_alive && state != ContainerStatus::kCreated;
   return {{"Status", state == ContainerStatus::kStopped ? "exited" : container_status_name(state)},
-          {"Running", observed.init_alive},
+          {"Running", runs},
           {"Paused", state == ContainerStatus::kPaused},
           {"Restarting", state == ContainerStatus::kRestarting},
           {"OOMKilled", status.oom_killed},
           {"Dead", state == ContainerStatus::kBroken},
-          {"Pid", observed.init_alive ? status.init.pid : 0},
+          {"Pid", runs ? status.init.pid : 0},
           {"ExitCode", status.exit_code},
           {"Error", status.error},
           {"StartedAt", time_text(status.started)},

@@ -82,8 +82,9 @@ Result<Observed> observe_named(const Home& home, std::string_view name) {
   return observe(home, TRY(find_id(home, name)));
 }
 
+// The init of one that waits in a pool is there, but not begun.
 Result<> require_running(const Observed& observed) {
-  if (observed.init_alive) return {};
+  if (observed.init_alive && observed.state != ContainerStatus::kCreated) return {};
   return std::unexpected(
       Error(ErrorCode::kWrongState,
             fmt::format("container \"{}\" is not running: it is {}", observed.record.name,
@@ -106,7 +107,8 @@ Result<ContainerInfo> describe_container(const Home&, const Observed& observed, 
   info.command = record.command;
   info.status = observed.state;
   info.isolation = record.isolation;
-  info.pid = observed.init_alive ? status.init.pid : 0;
+  const bool runs = observed.init_alive && observed.state != ContainerStatus::kCreated;
+  info.pid = runs ? status.init.pid : 0;
   info.monitor_pid = observed.monitor_alive ? status.monitor.pid : 0;
   info.exit_code = status.exit_code;
   info.oom_killed = status.oom_killed;

@@ -7,6 +7,7 @@
 #include "runtime/lifecycle.h"
 #include "runtime/names.h"
 #include "runtime/observe.h"
+#include "runtime/pool_fill.h"
 
 namespace trivet::runtime {
 
@@ -23,6 +24,7 @@ class Pruning {
   explicit Pruning(const Home& home) : home_(home) {}
 
   Result<PruneResult> run() {
+    prune_pools();
     for (const std::string& id : TRY(list_ids(home_))) prune_one(id);
     for (const std::string& id : TRY(container::Container::list(home_.directories.engine()))) {
       prune_engine(id);
@@ -46,8 +48,26 @@ class Pruning {
     return exists(home_.directories.container(id)) || exists(home_.pods() + "/" + id);
   }
 
+  // What is left of a creation or a removal, then what died in a pool that nobody fills just now.
+  void prune_pools() {
+    const auto hidden = list_hidden_pools(home_);
+    note(hidden ? Result<>() : std::unexpected(hidden.error()));
+    for (const std::string& directory : hidden.value_or(std::vector<std::string>())) {
+      note(clear_hidden_pool(home_, directory));
+    }
+    const auto names = list_pool_names(home_);
+    for (const std::string& name : names.value_or(std::vector<std::string>())) {
+      note(settle_pool(home_, name));
+    }
+  }
+
   void prune_one(const std::string& id) {
     const auto observed = observe(home_, id);
+    // In a pool it is cared for by whoever fills that.
+    if (observed && observed->state == ContainerStatus::kCreated && waits_in_pool(home_, id)) {
+      if (is_lost_member(home_, id)) prune_lost(observed->record);
+      return;
+    }
     const std::string path = home_.directories.container(id);
     if (observed && !observed->record.pod.empty()) return;  // it goes with its pod
     UniqueFd nobody_creates;
@@ -69,6 +89,12 @@ class Pruning {
     if (!erased) return;
     result_.removed.push_back(record.name.empty() ? id : record.name);
     result_.bytes += bytes;
+  }
+
+  void prune_lost(const monitor::Record& record) {
+    const auto discarded = discard_member(home_, record.id);
+    note(discarded);
+    if (discarded) result_.removed.push_back(record.name);
   }
 
   // trivet-oci has a state root of its own: what is here belongs to containers of this library.

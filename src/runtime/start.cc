@@ -6,9 +6,11 @@
 #include "base/paths.h"
 #include "monitor/attach_client.h"
 #include "monitor/control.h"
+#include "monitor/pool_member.h"
 #include "runtime/create.h"
 #include "runtime/lifecycle.h"
 #include "runtime/names.h"
+#include "runtime/pool_start.h"
 #include "runtime/stored_options.h"
 
 namespace trivet::runtime {
@@ -35,10 +37,10 @@ Result<> refresh_joins(const Home& home, const monitor::Record& record) {
 
 // `given_fd` is -1 or the monitor's end of a pair.
 Result<monitor::MonitorStarting> spawn_monitor(const Home& home, const std::string& id,
-                                               int given_fd) {
+                                               int given_fd, bool hold = false) {
   return monitor::spawn_monitor({
     .directories = home.directories, .id = id, .program = TRY(find_monitor())
-    , .given_fd = given_fd
+    , .given_fd = given_fd, .hold = hold
   });
 }
 
@@ -75,8 +77,15 @@ Result<Engine::RunResult> launch_attached(AttachedMonitor spawned, const std::st
   return Engine::RunResult{.id = id, .detached = outcome.detached, .exit_code = outcome.exit_code};
 }
 
+bool never_started(const Home& home, const std::string& id) {
+  const auto status = monitor::read_status(home.directories, id);
+  return status && !status->started;
+}
+
+}  // namespace
+
 // A container that could not be started leaves nothing.
-Error discard(const Home& home, const monitor::Record& record, Error cause) {
+Error discard_container(const Home& home, const monitor::Record& record, Error cause) {
   if (const auto ended = wait_for_monitor_end(home, record.id); !ended) {
     return std::move(cause).note(ended.error());
   }
@@ -84,12 +93,20 @@ Error discard(const Home& home, const monitor::Record& record, Error cause) {
   return erased ? cause : std::move(cause).note(erased.error());
 }
 
-bool never_started(const Home& home, const std::string& id) {
-  const auto status = monitor::read_status(home.directories, id);
-  return status && !status->started;
+Result<monitor::MonitorStarting> spawn_holder(const Home& home, const std::string& id) {
+  return spawn_monitor(home, id, -1, true);
 }
 
-}  // namespace
+Result<UniqueFd> start_waiting(const Home& home, const std::string& id,
+                               const monitor::StartRequest& request,
+                               const monitor::AttachOptions& streams) {
+  UniqueFd connection = TRY(monitor::watch_container(home.directories, id));
+  if (request.foreground && streams.terminal) {
+    TRY(monitor::send_terminal_size(connection.get(), streams));
+  }
+  TRY(monitor::request_start(connection.get(), request));
+  return connection;
+}
 
 // The monitor starts while the container is being made.
 Result<Engine::RunResult> run_container(const Home& home, const RunOptions& options) {
@@ -110,12 +127,17 @@ Result<Engine::RunResult> run_container(const Home& home, const RunOptions& opti
   auto result = run();
   // When only the streams failed, the container goes on and is the monitor's.
   if (!result && never_started(home, id)) {
-    return std::unexpected(discard(home, record, std::move(result).error()));
+    return std::unexpected(discard_container(home, record, std::move(result).error()));
   }
   return result;
 }
 
 namespace {
+
+// Prepared for a pool, and not started yet.
+bool waits(const Observed& observed) {
+  return observed.monitor_alive && monitor::is_waiting(observed.status);
+}
 
 bool runs_already(const Observed& observed) {
   return observed.monitor_alive && observed.state != ContainerStatus::kStopped;
@@ -139,6 +161,10 @@ Result<> prepare_start(const Home& home, const Observed& observed) {
 }  // namespace
 
 Result<> start_container(const Home& home, const Observed& observed) {
+  if (waits(observed)) {
+    TRY(start_waiting(home, observed.record.id, {}, {}));
+    return {};
+  }
   if (runs_already(observed)) {
     if (observed.state != ContainerStatus::kPaused) return {};
     return fail(ErrorCode::kWrongState, "container \"{}\" is paused: unpause it instead",
@@ -151,13 +177,20 @@ Result<> start_container(const Home& home, const Observed& observed) {
 
 Result<AttachResult> start_attached(const Home& home, const Observed& observed,
                                     const AttachOptions& options) {
-  if (runs_already(observed)) return attach_container(home, observed, options);
-  TRY(prepare_start(home, observed));
   const monitor::AttachOptions streams{
       .terminal = observed.record.terminal,
       .interactive = options.interactive && observed.record.interactive,
       .detach_keys = options.detach_keys,
       .forward_signals = options.forward_signals};
+  if (waits(observed)) {
+    UniqueFd connection =
+        TRY(start_waiting(home, observed.record.id, {.foreground = true}, streams));
+    const auto outcome =
+        TRY(monitor::attach_client(std::move(connection), streams, monitor::Announce::kNo));
+    return AttachResult{.detached = outcome.detached, .exit_code = outcome.exit_code};
+  }
+  if (runs_already(observed)) return attach_container(home, observed, options);
+  TRY(prepare_start(home, observed));
   const auto result = TRY(
       launch_attached(TRY(spawn_attached(home, observed.record.id)), observed.record.id, streams));
   return AttachResult{.detached = result.detached, .exit_code = result.exit_code};

@@ -221,6 +221,7 @@ def nothing_left(trivet):
     before = harness.HostState.take(trivet)
     yield
     trivet.remove_pods()
+    trivet.remove_pools()
     trivet.run("rm", "--force", "--volumes", "--all")
     alone = "PYTEST_XDIST_WORKER" not in os.environ
 

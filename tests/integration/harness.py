@@ -325,8 +325,13 @@ class Trivet:
         if (self.data / "pods").is_dir() and any((self.data / "pods").iterdir()):
             self.run("pod", "rm", "--force", "--all", **options)
 
+    def remove_pools(self, **options) -> None:
+        names = self.run("pool", "ls", "-q", **options).lines if (self.data / "pools").is_dir() else []
+        if names:
+            self.run("pool", "rm", "--force", *names, **options)
+
     def close(self) -> None:
-        """Ends what the test left: programs, terminals, pods, containers."""
+        """Ends what the test left: programs, terminals, pods, pools, containers."""
         for terminal in self.terminals:
             terminal.close()
         for process in self.background:
@@ -337,6 +342,7 @@ class Trivet:
                 if stream:
                     stream.close()
         self.remove_pods(check=False)
+        self.remove_pools(check=False)
         if (self.data / "containers").is_dir() and any((self.data / "containers").iterdir()):
             names = [row.name for row in (self.data / "containers").iterdir()]
             self.run("rm", "-f", "-v", *names, check=False, timeout=60)
@@ -527,7 +533,7 @@ class HostState:
         files = set()
         for folder in (trivet.data / "containers", trivet.data / "removed", trivet.data / "names",
                        trivet.data / "volumes",
-                       trivet.data / "pods", trivet.data / "pod-names",
+                       trivet.data / "pods", trivet.data / "pod-names", trivet.data / "pools",
                        trivet.state / "containers", trivet.state / "oci"):
             if folder.is_dir():
                 files.update(str(entry) for entry in folder.iterdir())

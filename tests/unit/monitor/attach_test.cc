@@ -9,6 +9,7 @@
 
 #include "base/fs.h"
 #include "monitor/client.h"
+#include "monitor/start_request.h"
 
 namespace trivet::monitor {
 namespace {
@@ -29,6 +30,17 @@ TEST(Frames, CarryTheirPayload) {
   const std::string stop = make_frame(StopRequest{.signal = 15, .grace_ms = 1LL << 40});
   EXPECT_EQ(read_stop_request(parse_frame(stop)->payload).value(),
             (StopRequest{.signal = 15, .grace_ms = 1LL << 40}));
+}
+
+TEST(Frames, AStartRequestComesBack) {
+  const StartRequest request{
+      .foreground = true, .remove = true, .name = "n", .timeout_ms = 1LL << 40};
+  const std::string frame = make_frame(request);
+  EXPECT_EQ(parse_frame(frame)->type, kStart);
+  EXPECT_EQ(parse_start_request(parse_frame(frame)->payload).value(), request);
+  for (const char* text : {"", "{", "[]", R"({"remove": 1})", R"({"timeoutMs": "1"})"}) {
+    EXPECT_FALSE(parse_start_request(text)) << text;
+  }
 }
 
 TEST(Frames, RefuseMalformedOnes) {

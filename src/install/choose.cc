@@ -125,7 +125,7 @@ Result<> try_start(const std::string& path) {
 }
 
 Result<std::string> try_runtime(const std::string& candidate) {
-  const std::string path = find_runtime(candidate);
+  std::string path = find_runtime(candidate);
   if (path.empty()) return fail(ErrorCode::kNotFound, "not installed");
   TRY(geteuid() == 0 ? try_container(path) : try_start(path));
   return path;

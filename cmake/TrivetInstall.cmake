@@ -10,7 +10,7 @@ set(TRIVET_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/trivet)
 
 install(TARGETS trivet trivet-oci RUNTIME COMPONENT runtime)
 # What only trivet itself starts. Some are not there when a part of the build is missing.
-foreach(program trivet-monitor trivet-init trivet-systemd trivet-wasm trivet-vmm trivet-krun
+foreach(program trivet-monitor trivet-init trivet-keeper trivet-systemd trivet-wasm trivet-vmm trivet-krun
     trivet-vminit trivet-pod-monitor trivet-pool-filler trivet-infra trivet-probe-tls trivet-extension trivet-dns)
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION ${TRIVET_LIBEXECDIR} COMPONENT runtime)

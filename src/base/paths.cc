@@ -13,6 +13,7 @@
 #include "base/fs.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "base/user_root.h"
 
 namespace trivet {
 
@@ -29,8 +30,13 @@ std::string home() {
 
 // USER tells root of a system container, which is in a user namespace too (runc asks the same).
 bool is_users_root() {
+  if (!env_or(kUsersRootVariable, "").empty()) return in_user_namespace();
   return !env_or("XDG_RUNTIME_DIR", "").empty() && env_or("USER", "") != "root" &&
          in_user_namespace();
+}
+
+bool is_hosts_root() {
+  return geteuid() == 0 && !is_users_root();
 }
 
 // Where the running program's file is, with the slash.
@@ -91,20 +97,21 @@ std::string find_far(const std::string& program) {
 }  // namespace
 
 std::string default_state_dir() {
-  std::string runtime = env_or("XDG_RUNTIME_DIR", fmt::format("/tmp/trivet-{}", geteuid()));
-  if (geteuid() == 0 && !is_users_root()) runtime = "/run";
+  const std::string user = env_or(kUsersRootVariable, fmt::format("{}", geteuid()));
+  const std::string runtime =
+      is_hosts_root() ? "/run" : env_or("XDG_RUNTIME_DIR", "/tmp/trivet-" + user);
   return env_or("TRIVET_STATE_DIR", runtime + "/trivet");
 }
 
 std::string default_data_dir() {
   const std::string data =
-      geteuid() == 0 ? "/var/lib" : env_or("XDG_DATA_HOME", home() + "/.local/share");
+      is_hosts_root() ? "/var/lib" : env_or("XDG_DATA_HOME", home() + "/.local/share");
   return env_or("TRIVET_DATA_DIR", data + "/trivet");
 }
 
 std::string default_config_dir() {
-  return geteuid() == 0 ? "/etc/trivet"
-                        : env_or("XDG_CONFIG_HOME", home() + "/.config") + "/trivet";
+  return is_hosts_root() ? "/etc/trivet"
+                         : env_or("XDG_CONFIG_HOME", home() + "/.config") + "/trivet";
 }
 
 std::string find_companion(const std::string& program) {

@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "base/spawn.h"
 #include "base/text.h"
+#include "base/user_root.h"
 
 namespace trivet {
 
@@ -93,16 +94,31 @@ bool is_alive(const ProcessId& process) {
          stat->state != 'X';
 }
 
-bool in_user_namespace() {
-  // Asked once: this process changes its own for no other.
-  static const bool kInside = [] {
-    const auto map = read_file("/proc/self/uid_map");
-    if (!map) return false;
-    std::vector<std::string> words = split(trim(*map), ' ');
+namespace {
+
+// The words of /proc/self/uid_map. Asked once: this process changes its own user namespace before
+// anything of it matters (enter_user_namespace()), or never.
+const std::vector<std::string>& own_uid_map() {
+  static const std::vector<std::string> kWords = [] {
+    std::string text = read_file("/proc/self/uid_map").value_or("");
+    std::ranges::replace(text, '\n', ' ');
+    std::vector<std::string> words = split(text, ' ');
     std::erase(words, "");
-    return words != std::vector<std::string>{"0", "0", "4294967295"};
+    return words;
   }();
-  return kInside;
+  return kWords;
+}
+
+}  // namespace
+
+bool in_user_namespace() {
+  const auto& words = own_uid_map();
+  return !words.empty() && words != std::vector<std::string>{"0", "0", "4294967295"};
+}
+
+bool has_one_id() {
+  const auto& words = own_uid_map();
+  return words.size() == 3 && words.back() == "1";
 }
 
 Result<UniqueFd> open_pidfd(pid_t pid) {

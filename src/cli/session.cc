@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/format.h"
+#include "trivet/user_namespace.h"
 
 namespace trivet::cli {
 
@@ -70,7 +71,11 @@ EngineOptions Session::engine_options() const {
 }
 
 Result<Engine*> Session::engine() {
-  if (!engine_) engine_.emplace(TRY(Engine::open(engine_options())));
+  if (!engine_) {
+    const std::string said = TRY(enter_user_namespace(engine_options()));
+    if (!said.empty()) remark(said);
+    engine_.emplace(TRY(Engine::open(engine_options())));
+  }
   return &*engine_;
 }
 

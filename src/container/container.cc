@@ -17,6 +17,13 @@ namespace trivet::container {
 
 namespace {
 
+std::unexpected<Error> no_cgroup(const std::string& id) {
+  return std::unexpected(
+      Error(ErrorCode::kUnsupported, fmt::format("container \"{}\" has no cgroup", id))
+          .hint("containers of ordinary users have one on hosts with cgroup v2, where systemd or "
+                "root has given them a part of the tree"));
+}
+
 constexpr size_t kMaxIdLength = 128;
 
 // The process's id in the innermost of its pid namespaces (proc(5): NSpid).
@@ -182,7 +189,7 @@ oci::State Container::state() const {
 }
 
 Result<cgroup::Stats> Container::stats() const {
-  if (!cgroup_) return fail(ErrorCode::kUnsupported, "container \"{}\" has no cgroup", id());
+  if (!cgroup_) return no_cgroup(id());
   return cgroup_->stats();
 }
 
@@ -288,7 +295,7 @@ Result<> Container::kill_all(int signal) {
 }
 
 Result<> Container::pause() {
-  if (!cgroup_) return fail(ErrorCode::kUnsupported, "container \"{}\" has no cgroup", id());
+  if (!cgroup_) return no_cgroup(id());
   const Status now = status();
   if (now != Status::kRunning && now != Status::kCreated) return wrong_state("pause", id(), now);
   return cgroup_->freeze();
@@ -301,7 +308,7 @@ Result<> Container::resume() {
 }
 
 Result<> Container::update(const oci::Resources& resources) {
-  if (!cgroup_) return fail(ErrorCode::kUnsupported, "container \"{}\" has no cgroup", id());
+  if (!cgroup_) return no_cgroup(id());
   if (status() == Status::kStopped) return wrong_state("update", id(), Status::kStopped);
   return cgroup_->apply(resources);
 }

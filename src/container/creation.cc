@@ -9,11 +9,13 @@
 
 #include "base/fs.h"
 #include "base/text.h"
+#include "base/user_root.h"
 #include "container/hooks.h"
 #include "container/mount_source.h"
 #include "container/overlay_view.h"
 #include "container/state_store.h"
 #include "container/unix_socket.h"
+#include "linux/id_map.h"
 #include "linux/mounted_root.h"
 #include "linux/net_device.h"
 #include "linux/resctrl.h"
@@ -42,11 +44,6 @@ std::string absolute_rootfs(const oci::Spec& spec, const CreateOptions& options)
   }
   const std::string& path = spec.root->path;
   return path.starts_with('/') ? path : options.bundle + "/" + path;
-}
-
-// One line for one id: what the kernel lets an ordinary user write, if it is his own.
-bool maps_only_the_caller(const std::string& map) {
-  return std::ranges::count(map, '\n') == 1 && map.ends_with(" 1\n");
 }
 
 // Whether anything but device rules is asked for, which a user namespace makes pointless.
@@ -155,13 +152,22 @@ Result<> Creation::claim() {
   return make_file("config.json", config);
 }
 
+// Those of a shell that is the payload's own, around a machine, nobody has asked for.
+bool Creation::asks_for_limits() const {
+  std::optional<oci::Resources> resources = spec_.linux_config->resources;
+  if (record_.own_shell) {
+    const auto asked = oci::parse_spec(options_.config_json);
+    if (asked) resources = asked->linux_config->resources;
+  }
+  return resources && has_limits(*resources);
+}
+
 // An ordinary user whom no cgroup was delegated to: as long as no limit is asked for, nothing is
 // lost.
 bool Creation::can_do_without_cgroup(const Error& error) const {
   const int number = error.errnum();
   const bool denied = number == EACCES || number == EPERM || number == EROFS;
-  return cgroup::is_ordinary_user() && denied &&
-         (!spec_.linux_config->resources || !has_limits(*spec_.linux_config->resources));
+  return cgroup::is_ordinary_user() && denied && !asks_for_limits();
 }
 
 Result<> Creation::make_cgroup() {
@@ -176,7 +182,13 @@ Result<> Creation::make_cgroup() {
     }
     return {};
   }
-  if (!made) return std::unexpected(std::move(made).error().in("make the cgroup"));
+  if (!made) {
+    Error error = std::move(made).error().in("make the cgroup");
+    if (!cgroup::is_ordinary_user()) return std::unexpected(std::move(error));
+    return std::unexpected(std::move(error).hint(
+        "limits need a part of the cgroup tree that is this user's: cgroup v2, "
+        "and systemd or root to delegate it"));
+  }
   cgroup_ = std::move(*made);
   rollback_.add([this] { return cgroup_->remove(); });
   record_.cgroup_paths = cgroup_->paths();
@@ -211,8 +223,10 @@ Result<> Creation::make_plans() {
   process_.new_keyring = !options_.no_new_keyring;
   process_.preserve_fds = static_cast<uint32_t>(options_.preserve_fds);
   plan_program(options_.program, process_);
-  process_.keep_groups = namespaces_.user && geteuid() != 0 && process_.groups.empty() &&
-                         maps_only_the_caller(namespaces_.gid_map);
+  // Where there is one id only, setgroups(2) is forbidden.
+  const bool forbidden =
+      namespaces_.user ? geteuid() != 0 && maps_one_id(namespaces_.gid_map) : has_one_id();
+  process_.keep_groups = forbidden && has_no_further_groups(process_);
   TRY(plan_linux_process(*spec_.linux_config, process_));
   if (options_.seccomp_program != nullptr) {
     use_seccomp(*options_.seccomp_program, process_);
@@ -343,35 +357,9 @@ Result<> Creation::join_resctrl() {
   return resctrl::add_process(groups, init_.pid);
 }
 
-// An ordinary user may map himself alone; more is up to newuidmap(1) and newgidmap(1), which look
-// into /etc/subuid and /etc/subgid.
-Result<> Creation::write_id_map(const char* file, const char* helper,
-                                const std::string& map) const {
-  if (geteuid() == 0 || maps_only_the_caller(map)) {
-    return write_existing(AT_FDCWD, fmt::format("/proc/{}/{}", init_.pid, file), map);
-  }
-  std::vector<std::string> command{helper, fmt::format("{}", init_.pid)};
-  for (const std::string& line : split(trim(map), '\n')) {
-    for (std::string& word : split(line, ' ')) command.push_back(std::move(word));
-  }
-  const auto output = run_program(command);
-  if (!output) {
-    return std::unexpected(
-        Error(output.error())
-            .hint(fmt::format("{} maps further ids; Debian's package is uidmap", helper)));
-  }
-  if (output->ok()) return {};
-  return fail(ErrorCode::kSystem, "{}: {}", helper, trim(output->stderr_text));
-}
-
-// "deny" is what lets an ordinary user write the group map at all (user_namespaces(7)).
 Result<> Creation::write_id_maps() {
   if (!namespaces_.user) return {};
-  if (geteuid() != 0 && maps_only_the_caller(namespaces_.gid_map)) {
-    TRY(write_existing(AT_FDCWD, fmt::format("/proc/{}/setgroups", init_.pid), "deny"));
-  }
-  TRY_IN(write_id_map("uid_map", "newuidmap", namespaces_.uid_map), "linux.uidMappings");
-  TRY_IN(write_id_map("gid_map", "newgidmap", namespaces_.gid_map), "linux.gidMappings");
+  TRY(trivet::write_id_maps(init_.pid, namespaces_.uid_map, namespaces_.gid_map));
   return send_go(sync_.parent.get());
 }
 

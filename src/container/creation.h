@@ -35,6 +35,7 @@ class Creation {
   Result<> check();
   Result<> claim();
   Result<> make_file(const char* name, std::string_view content) const;
+  [[nodiscard]] bool asks_for_limits() const;
   [[nodiscard]] bool can_do_without_cgroup(const Error& error) const;
   Result<> make_cgroup();
   Result<> make_plans();
@@ -44,7 +45,6 @@ class Creation {
   Result<> start_scope();
   Result<> limit();  // while the stage goes on by itself
   Result<> join_resctrl();
-  Result<> write_id_map(const char* file, const char* helper, const std::string& map) const;
   Result<> write_id_maps();
   Result<> follow();  // the stage's reports, until it is ready
   Result<> restrict_devices();

@@ -3,6 +3,7 @@
 
 #include "base/fs.h"
 #include "base/rollback.h"
+#include "base/user_root.h"
 #include "container/container.h"
 #include "container/creation.h"
 #include "container/launch.h"
@@ -116,6 +117,8 @@ Result<Started> Container::exec(const ExecOptions& options) const {
     joined_by_stage &= ~CLONE_NEWUSER;
     process.keep_groups = process.groups.empty();
   }
+  // Where there is one id only, setgroups(2) is forbidden.
+  if (has_one_id()) process.keep_groups = has_no_further_groups(process);
   launch.fds.joins.push_back({.fd = init.get(), .type = static_cast<uint32_t>(joined_by_stage)});
   launch.inherit = {sync.child.get(), init.get()};
   const oci::Namespace* mounts = spec.linux_config->find_namespace(oci::NamespaceType::kMount);

@@ -138,6 +138,9 @@ Result<> check_supported(const oci::Spec& spec);
 
 Result<NamespacePlan> plan_namespaces(const oci::Spec& spec);
 
+// Whether there is no group but the process's own, which it has anyway.
+[[nodiscard]] bool has_no_further_groups(const ProcessPlan& plan);
+
 // The user on the host that a container's cgroup is handed to, so that the program can make groups
 // below its own: the one it runs as, where it has a cgroup namespace and a cgroup mount that can be
 // written (runc does the same). Nothing for root of the host and for unmapped users.

@@ -305,4 +305,8 @@ Result<ProcessPlan> plan_process(const oci::Process& process, Powers powers,
   return plan;
 }
 
+bool has_no_further_groups(const ProcessPlan& plan) {
+  return std::ranges::all_of(plan.groups, [&](uint32_t group) { return group == plan.gid; });
+}
+
 }  // namespace trivet::container

@@ -35,7 +35,7 @@ Result<> LayerWriter::apply_xattrs(int fd, const Attributes& attributes) {
     // The attributes of a user's own files need no privilege: only a file system without them
     // refuses.
     if (name.starts_with("user.") && !set) return fail_errno("set the attribute \"{}\"", name);
-    TRY(skippable(set, "set the attribute \"" + name + "\""));
+    TRY(skippable(set, "set the attribute \"" + name + "\"", Needs::kPrivilege));
   }
   return {};
 }

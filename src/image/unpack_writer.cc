@@ -9,7 +9,9 @@
 #include <climits>
 
 #include "base/fs.h"
+#include "base/process.h"
 #include "base/text.h"
+#include "base/user_root.h"
 #include "oci/wasm_module.h"
 
 namespace trivet::image {
@@ -27,6 +29,14 @@ Result<std::string> path_of_fd(int fd) {
   const ssize_t length = readlink(link.c_str(), buffer.data(), buffer.size());
   if (length < 0) return fail_errno("read the link \"{}\"", link);
   return std::string(buffer.data(), static_cast<size_t>(length));
+}
+
+bool can_miss_ids() {
+  return geteuid() != 0 || has_one_id();
+}
+
+bool can_miss_privileges() {
+  return geteuid() != 0 || in_user_namespace();
 }
 
 // The errors of a path walk that the image is to blame for.
@@ -237,20 +247,23 @@ Result<> LayerWriter::make_node(int parent_fd, const LayerEntry& entry) {
   const mode_t type = is_fifo ? S_IFIFO : entry.device_type;
   const dev_t device = is_fifo ? 0 : entry.device;
   const bool made = mknodat(parent_fd, entry.path.name.c_str(), type | kWorkMode, device) == 0;
-  if (!TRY(skippable(made, is_fifo ? "make the fifo" : "make the device"))) return {};
+  if (!TRY(skippable(made, is_fifo ? "make the fifo" : "make the device", Needs::kPrivilege)))
+    return {};
   return apply_to_name(parent_fd, entry);
 }
 
 // For steps that an unprivileged user is refused and can live without: true when it was done, false
 // when it was skipped. Any other failure, errno, is an error.
-Result<bool> LayerWriter::skippable(bool done, std::string_view what) {
+Result<bool> LayerWriter::skippable(bool done, std::string_view what, Needs needs) {
   if (done) return true;
   const bool refused = errno == EPERM || errno == EINVAL || errno == EACCES;
-  if (!refused || geteuid() == 0) {
+  const bool missed = needs == Needs::kId ? can_miss_ids() : can_miss_privileges();
+  if (!refused || !missed) {
     auto error = fail_errno("{}", what);
-    if (!refused) return error;
-    return std::unexpected(std::move(error).error().hint(
-        "in a user namespace every id of the image must be mapped, and devices can't be made"));
+    if (!refused || !in_user_namespace()) return error;
+    return std::unexpected(
+        std::move(error).error().hint("in a user namespace every id of the image must be mapped: "
+                                      "give this user more subordinate ids"));
   }
   ++skipped_;
   return false;
@@ -258,8 +271,8 @@ Result<bool> LayerWriter::skippable(bool done, std::string_view what) {
 
 Result<> LayerWriter::apply_to_fd(int fd, const Attributes& attributes) {
   mode_t mode = attributes.mode;
-  const bool owned =
-      TRY(skippable(fchown(fd, attributes.uid, attributes.gid) == 0, "change the owner"));
+  const bool owned = TRY(
+      skippable(fchown(fd, attributes.uid, attributes.gid) == 0, "change the owner", Needs::kId));
   // Without its owner a set-id program would run as the wrong one.
   if (!owned) mode &= ~static_cast<mode_t>(S_ISUID | S_ISGID);
   if (fchmod(fd, mode) != 0) return fail_errno("chmod");
@@ -273,7 +286,7 @@ Result<> LayerWriter::apply_to_name(int parent_fd, const LayerEntry& entry) {
   const char* name = entry.path.name.c_str();
   const Attributes& attributes = entry.attributes;
   TRY(skippable(fchownat(parent_fd, name, attributes.uid, attributes.gid, AT_SYMLINK_NOFOLLOW) == 0,
-                "change the owner"));
+                "change the owner", Needs::kId));
   if (entry.type != LayerEntry::Type::kSymlink &&
       fchmodat(parent_fd, name, attributes.mode, 0) != 0) {
     return fail_errno("chmod");

@@ -21,7 +21,8 @@ namespace trivet::image {
 // in tar and Docker: only a directory over a directory merges.
 //
 // The directory must be private to the caller. As root everything is kept; an unprivileged user
-// gets his own ownership, no devices and no file capabilities (counted by skipped()).
+// gets his own ownership, no devices and no file capabilities (counted by skipped()), and so does
+// root of a user namespace, but for ownership if more ids than one are mapped there.
 class LayerWriter {
  public:
   // What to do with whiteouts: turn them into overlayfs's form in finish(), as they concern lower
@@ -70,7 +71,9 @@ class LayerWriter {
   Result<> apply_to_fd(int fd, const Attributes& attributes);
   Result<> apply_to_name(int parent_fd, const LayerEntry& entry);
   Result<> apply_xattrs(int fd, const Attributes& attributes);
-  Result<bool> skippable(bool done, std::string_view what);
+  // What the kernel may refuse to an ordinary user, or to root of a user namespace, with reason.
+  enum class Needs { kId, kPrivilege };
+  Result<bool> skippable(bool done, std::string_view what, Needs needs);
   Result<> mark_opaque(const std::string& directory);
   Result<> mark_whiteout(const LayerPath& hidden);
   Result<> finish_directory(const std::string& path, const Directory& directory);

@@ -96,6 +96,7 @@ class Monitor {
     UniqueFd to_stdin;     // with a terminal a duplicate of the master
     UniqueFd from_stdout;  // with a terminal the master
     UniqueFd from_stderr;
+    UniqueFd oom;                              // of a scope: readable when memory has run out
     UniqueFd report;                           // of a Wasm host or a VMM
     std::optional<payload::Prepared> payload;  // until release_payload()
     UniqueFd vm_network;
@@ -131,6 +132,7 @@ class Monitor {
   void note_running();
   Result<> watch_init();
   Result<> watch_life();
+  Result<> watch_memory();
   void handle_output(Stream stream);
   bool read_output(UniqueFd& from, Stream stream);
   void pause_output();

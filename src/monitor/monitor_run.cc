@@ -87,6 +87,12 @@ Result<ChildStreams> make_streams(const Record& record, UniqueFd& to_stdin, Uniq
   return streams;
 }
 
+// A path is one of the file system; what the user's systemd makes is :PREFIX:NAME.
+cgroup::Driver cgroup_driver_of(const oci::Spec& spec) {
+  const bool scope = spec.linux_config->cgroups_path.starts_with(':');
+  return scope ? cgroup::Driver::kSystemd : cgroup::Driver::kCgroupfs;
+}
+
 Result<> join_namespaces(const std::vector<JoinedNamespace>& joined, oci::Spec& spec) {
   for (const JoinedNamespace& join : joined) {
     const auto found =
@@ -201,6 +207,7 @@ Result<> Monitor::create_container(Life& life) {
                                   .config_json = config,
                                   .start_by = container::CreateOptions::StartBy::kCreator};
   if (record_.init) create.signals_at_start = container::CreateOptions::SignalsAtStart::kBlocked;
+  create.cgroup_driver = cgroup_driver_of(spec);
   const bool is_vm = is_machine(record_);
   if (record_.network == net::Mode::kPasta && !is_vm) {
     create.on_namespaces = [&](pid_t pid) -> Result<> {
@@ -346,6 +353,7 @@ Result<> Monitor::watch_init() {
 }
 
 Result<> Monitor::watch_life() {
+  TRY(watch_memory());
   life_->output_paused = true;
   resume_output();
   write_input();
@@ -361,6 +369,20 @@ Result<> Monitor::watch_life() {
       },
       this);
   return {};
+}
+
+// systemd removes a scope as soon as its last process has gone, and with it what could be read at
+// the end.
+Result<> Monitor::watch_memory() {
+  const cgroup::Cgroup* cgroup = life_->container->cgroup();
+  if (cgroup == nullptr || !cgroup->is_scope()) return {};
+  life_->oom = TRY(cgroup->watch_oom());
+  if (!life_->oom) return {};
+  return loop_.watch(life_->oom.get(), EPOLLIN, [this](uint32_t) {
+    std::array<char, 512> events{};
+    (void)!::read(life_->oom.get(), events.data(), events.size());
+    if (life_->container->cgroup()->oom_kills().value_or(0) > 0) status_.oom_killed = true;
+  });
 }
 
 void Monitor::resume_output() {
@@ -411,6 +433,7 @@ bool Monitor::read_output(UniqueFd& from, Stream stream) {
 
 void Monitor::init_ended() {
   loop_.forget(life_->container->init_pidfd());
+  if (life_->oom) loop_.forget(life_->oom.get());
   life_->exit_code = reap_child(life_->container->init_pidfd()).value_or(255);
   life_->init_ended = true;
   loop_.clear_timer(Timer::kGrace, this);
@@ -446,7 +469,7 @@ void Monitor::end_life() {
   Life ended = std::move(*life_);
   life_.reset();
   if (const cgroup::Cgroup* cgroup = ended.container->cgroup()) {
-    status_.oom_killed = cgroup->oom_kills().value_or(0) > 0;
+    if (cgroup->oom_kills().value_or(0) > 0) status_.oom_killed = true;
   }
   note_report(ended);
   auto removed = ended.container->remove(container::Container::Force::kYes);

@@ -30,9 +30,9 @@ Result<> check_count(const Home& home) {
 // Options that need no image, checked before one is pulled.
 Result<> check_early(const Home& home, const RunOptions& options) {
   if (geteuid() != 0) {
-    return std::unexpected(Error(ErrorCode::kUnsupported,
-                                 "containers of ordinary users are not supported by this build")
-                               .hint("run trivet as root"));
+    return std::unexpected(
+        Error(ErrorCode::kWrongState, "the program has not entered the user namespace of its user")
+            .hint("call trivet::enter_user_namespace() first in main()"));
   }
   TRY(check_isolation(options.isolation));
   if (!options.name.empty()) TRY(check_name(options.name));

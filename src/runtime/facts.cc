@@ -9,6 +9,8 @@
 
 #include "base/fs.h"
 #include "base/paths.h"
+#include "base/process.h"
+#include "base/user_root.h"
 #include "image/registry.h"
 #include "image/wasm_layer.h"
 #include "linux/device_nodes.h"
@@ -46,6 +48,13 @@ std::vector<std::string> thermal_directories() {
     found.push_back(std::move(path));
   }
   return found;
+}
+
+// Its manager makes scopes with limits on cgroup v2 only: v1 is not delegated.
+bool has_user_systemd() {
+  const auto runtime = own_environment("XDG_RUNTIME_DIR");
+  return runtime && exists(*runtime + "/systemd/private") &&
+         exists("/sys/fs/cgroup/cgroup.controllers");
 }
 
 bool is_directory(const std::string& path) {
@@ -89,6 +98,9 @@ HostFacts make_host_facts() {
   facts.hostname = own_hostname();
   facts.working_directory = own_directory();
   facts.init_program = find_companion("trivet-init");
+  facts.ordinary_user = in_user_namespace();
+  facts.one_id = has_one_id();
+  facts.user_systemd = facts.ordinary_user && has_user_systemd();
   facts.apparmor = exists("/sys/kernel/security/apparmor/profiles");
   facts.selinux = exists("/sys/fs/selinux/enforce");
   facts.swap_accounting = exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes") ||

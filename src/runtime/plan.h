@@ -23,6 +23,10 @@ struct HostFacts {
   std::string hostname;
   std::string working_directory;  // of the caller
   std::string init_program;       // trivet-init; empty: not installed
+  // An ordinary user, root of a user namespace; whose own systemd makes cgroups, if there is one.
+  bool ordinary_user = false;
+  bool one_id = false;  // and has no id there but 0
+  bool user_systemd = false;
   bool apparmor = false;
   bool selinux = false;
   bool swap_accounting = false;           // memory_swap can be limited

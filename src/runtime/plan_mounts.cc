@@ -28,14 +28,25 @@ oci::Mount bind_mount(std::string source, std::string destination,
           .gid_mappings = {}};
 }
 
-std::vector<oci::Mount> kernel_mounts(const RunOptions& options) {
-  const char* access = options.privileged ? "rw" : "ro";
+// Only the owner of a network namespace may mount sysfs; others see the host's.
+oci::Mount sys_mount(const PlanInput& input, net::Mode network) {
+  const char* access = input.options.privileged ? "rw" : "ro";
+  if (input.host.ordinary_user && (network == net::Mode::kHost || network == net::Mode::kPath)) {
+    return bind_mount("/sys", "/sys", {"rbind", "nosuid", "noexec", "nodev", access});
+  }
+  return kernel_mount("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", access});
+}
+
+std::vector<oci::Mount> kernel_mounts(const PlanInput& input, net::Mode network) {
+  const char* access = input.options.privileged ? "rw" : "ro";
+  std::vector<std::string> terminals = {"nosuid", "noexec", "newinstance", "ptmxmode=0666",
+                                        "mode=0620"};
+  if (!input.host.one_id) terminals.emplace_back("gid=5");
   return {
       kernel_mount("/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}),
       kernel_mount("/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}),
-      kernel_mount("/dev/pts", "devpts", "devpts",
-                   {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}),
-      kernel_mount("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", access}),
+      kernel_mount("/dev/pts", "devpts", "devpts", std::move(terminals)),
+      sys_mount(input, network),
       kernel_mount("/sys/fs/cgroup", "cgroup", "cgroup",
                    {"nosuid", "noexec", "nodev", "relatime", access}),
   };
@@ -154,7 +165,7 @@ Result<> plan_mounts(const PlanInput& input, const net::Network& network, Plan& 
   TRY(check_requests(input, plan.mounts));
   sort_by_depth(plan.mounts);
   std::vector<oci::Mount>& mounts = plan.spec.mounts;
-  mounts = kernel_mounts(input.options);
+  mounts = kernel_mounts(input, network.mode);
   TRY(add_ipc_mounts(input, mounts));
   add_network_files(input, network, plan);
   if (input.options.init) {

@@ -100,6 +100,22 @@ std::string upper(std::string text) {
   return text;
 }
 
+// Of an ordinary user without subordinate ids, in whose namespace there is no id but root's. Nobody
+// could be put into further groups there.
+Result<> fit_into_one_id(oci::User& user) {
+  if (user.uid != 0 || user.gid != 0) {
+    return std::unexpected(
+        Error(ErrorCode::kUnsupported,
+              fmt::format(
+                  "user {}:{}: this user has no subordinate ids, so programs run as root only",
+                  user.uid, user.gid))
+            .hint("an entry in /etc/subuid and /etc/subgid and Debian's package uidmap give more; "
+                  "or use -u 0"));
+  }
+  user.additional_gids.clear();
+  return {};
+}
+
 }  // namespace
 
 Result<oci::Rlimit> parse_ulimit(std::string_view text) {
@@ -173,6 +189,7 @@ Result<oci::Process> plan_process(const PlanInput& input, const std::string& hos
   process.env = TRY(plan_env(input, hostname));
   process.cwd = TRY(plan_cwd(input));
   process.user = input.root.user;
+  if (input.host.one_id && input.options.isolation != "microvm") TRY(fit_into_one_id(process.user));
   process.capabilities = TRY(plan_capabilities(input, process.user.uid));
   for (const std::string& text : input.options.ulimits) {
     oci::Rlimit limit = TRY(parse_ulimit(text));

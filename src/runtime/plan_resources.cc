@@ -194,6 +194,7 @@ std::optional<oci::NamespaceType> sysctl_namespace(std::string_view name) {
 // made and removed with the first and the last container.
 std::string cgroups_path(const PlanInput& input) {
   std::string parent = input.options.cgroup_parent;
+  if (input.host.user_systemd && parent.empty()) return ":trivet:" + input.identity.id;
   if (parent.empty()) return "/trivet-" + input.identity.id;
   if (parent.front() != '/') parent.insert(0, "/");
   return fmt::format("{}/{}", parent, input.identity.id);
@@ -215,7 +216,9 @@ Result<> plan_resources(const PlanInput& input, oci::Linux& target) {
                   input.options.cgroup_parent);
     }
   }
-  target.cgroups_path = TRY(normal_path(cgroups_path(input)));
+  target.cgroups_path = cgroups_path(input);
+  if (target.cgroups_path.front() == '/')
+    target.cgroups_path = TRY(normal_path(target.cgroups_path));
   return {};
 }
 

@@ -28,13 +28,6 @@ namespace trivet::runtime {
 
 namespace {
 
-Result<> require_root() {
-  if (geteuid() == 0) return {};
-  return std::unexpected(
-      Error(ErrorCode::kUnsupported, "pods of ordinary users are not supported by this build")
-          .hint("run trivet as root"));
-}
-
 // ---------------------------------------------------------------- images
 
 struct Pull {
@@ -352,7 +345,6 @@ Result<manifest::Manifest> parse(const std::string& text, const PodOptions& opti
 }  // namespace
 
 Result<PodInfo> run_pod(const Home& home, const std::string& manifest, const PodOptions& options) {
-  TRY(require_root());
   const manifest::Manifest parsed = TRY(parse(manifest, options));
   PodPlan plan = TRY(make_plan(home, parsed, options));
   if (options.on_warning) {

@@ -74,7 +74,7 @@ Result<int> create(Session& session, const CreateFlags& flags, Names arguments) 
     options.run.transfer.progress = lazy_progress(options.run.image);
     options.run.on_warning = [&session](const std::string& text) { session.warn(text); };
   }
-  Pools pools = TRY(Pools::open(session.engine_options()));
+  Pools pools = TRY(Pools::open(TRY(session.engine_options())));
   auto created = pools.create(options);
   if (!created) {
     return std::unexpected(cannot("create pool", options.name, std::move(created.error())));
@@ -85,7 +85,7 @@ Result<int> create(Session& session, const CreateFlags& flags, Names arguments) 
 
 Result<int> run(Session& session, TakeOptions options, const std::string& name) {
   options.on_warning = [&session](const std::string& text) { session.remark(text); };
-  Pools pools = TRY(Pools::open(session.engine_options()));
+  Pools pools = TRY(Pools::open(TRY(session.engine_options())));
   auto result = pools.run(name, options);
   if (!result) return std::unexpected(cannot("run from pool", name, std::move(result.error())));
   if (options.detach) {
@@ -101,7 +101,7 @@ Result<int> run(Session& session, TakeOptions options, const std::string& name) 
 }
 
 Result<int> inspect(Session& session, const std::string& format, const Names& names) {
-  Pools pools = TRY(Pools::open(session.engine_options()));
+  Pools pools = TRY(Pools::open(TRY(session.engine_options())));
   Listing listing;
   int code = 0;
   for (const std::string& name : names) {
@@ -196,7 +196,7 @@ Command make_pool_ls() {
       "Print a table, JSON, or a template such as '{{.Ready}}'";
   command.example("trivet pool ls", "All pools");
   command.action = [flags](Session& session, const Names&) -> Result<int> {
-    Pools pools = TRY(Pools::open(session.engine_options()));
+    Pools pools = TRY(Pools::open(TRY(session.engine_options())));
     const auto list = TRY(pools.list());
     if (!flags->quiet) {
       session.print(TRY(render_listing(list_pools(list), flags->format)));
@@ -229,7 +229,7 @@ Command make_pool_resize() {
   command.example("trivet pool resize py 8", "Eight wait from now on");
   command.action = [](Session& session, const Names& arguments) -> Result<int> {
     const size_t size = TRY(parse_size(arguments.back()));
-    Pools pools = TRY(Pools::open(session.engine_options()));
+    Pools pools = TRY(Pools::open(TRY(session.engine_options())));
     auto resized = pools.resize(arguments.front(), size);
     if (!resized) {
       return std::unexpected(cannot("resize pool", arguments.front(), std::move(resized.error())));
@@ -248,7 +248,7 @@ Command make_pool_rm() {
   command.flag("-f,--force", *force, "With the containers that wait");
   command.example("trivet pool rm -f py", "Remove a pool and what waits in it");
   command.action = [force](Session& session, const Names& names) -> Result<int> {
-    Pools pools = TRY(Pools::open(session.engine_options()));
+    Pools pools = TRY(Pools::open(TRY(session.engine_options())));
     return for_each_name(session, "remove pool", names,
                          [&](const std::string& name) { return pools.remove(name, *force); });
   };

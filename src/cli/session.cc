@@ -66,16 +66,15 @@ std::vector<OptionSpec> global_options(Globals& globals) {
   return std::move(scratch.options);
 }
 
-EngineOptions Session::engine_options() const {
-  return {.data_dir = globals_.data_dir, .state_dir = globals_.state_dir};
+Result<EngineOptions> Session::engine_options() {
+  const EngineOptions options{.data_dir = globals_.data_dir, .state_dir = globals_.state_dir};
+  const std::string said = TRY(enter_user_namespace(options));
+  if (!said.empty()) remark(said);
+  return options;
 }
 
 Result<Engine*> Session::engine() {
-  if (!engine_) {
-    const std::string said = TRY(enter_user_namespace(engine_options()));
-    if (!said.empty()) remark(said);
-    engine_.emplace(TRY(Engine::open(engine_options())));
-  }
+  if (!engine_) engine_.emplace(TRY(Engine::open(TRY(engine_options()))));
   return &*engine_;
 }
 

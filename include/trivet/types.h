@@ -260,6 +260,8 @@ struct ExecOptions {
   bool privileged = false;           // with all capabilities
   std::string invoke;  // Wasm: the exported function that is called instead of the program's start
   std::string detach_keys = "ctrl-p,ctrl-q";  // with a terminal; empty: none
+  // After that it gets SIGTERM, and SIGKILL two seconds later. Not with `detach`. None: no limit.
+  std::optional<std::chrono::milliseconds> timeout = std::nullopt;
 };
 
 // An image of the local store.
@@ -292,8 +294,9 @@ struct AttachOptions {
 
 // How a connection to a container has ended.
 struct AttachResult {
-  bool detached = false;  // by the detach keys: the container goes on
-  int exit_code = 0;      // otherwise: the program's own, 128+N after signal N
+  bool detached = false;   // by the detach keys: the container goes on
+  bool timed_out = false;  // an exec that was ended by its timeout
+  int exit_code = 0;       // otherwise: the program's own, 128+N after signal N
 };
 
 // What became of one of several things that were to be removed.

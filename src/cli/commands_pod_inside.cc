@@ -100,6 +100,9 @@ Result<int> logs(Session& session, const PodLogsFlags& flags, const std::string&
 
 // ---------------------------------------------------------------- exec, stats
 
+// A command that hangs does not hold up a script for ever.
+constexpr std::chrono::minutes kPodExecTime{5};
+
 struct PodExecFlags {
   ExecFlags exec;
   std::string container;
@@ -113,7 +116,10 @@ Result<int> exec(Session& session, const PodExecFlags& flags, Names arguments) {
   if (!id) return std::unexpected(cannot("exec in pod", pod, std::move(id.error())));
   const std::string subject =
       flags.container.empty() ? pod : fmt::format("{}-{}", pod, flags.container);
-  return exec_in(session, flags.exec, *id, subject, std::move(arguments));
+  ExecFlags limited = flags.exec;
+  const bool goes_on = limited.exec.terminal || limited.exec.detach;
+  if (!limited.exec.timeout && !goes_on) limited.exec.timeout = kPodExecTime;
+  return exec_in(session, limited, *id, subject, std::move(arguments));
 }
 
 // The containers that run, of the pods named or of all.
@@ -163,8 +169,9 @@ Command make_pod_exec() {
   command.usage_code = kOwnFailure;
   command.failure_code = kOwnFailure;
   command.description =
-      "Runs COMMAND in a container of the pod: in its only one, or in that which -c names. All "
-      "else is as with `trivet exec`.";
+      "Runs COMMAND in a container of the pod: in its only one, or in that which -c names. Without "
+      "a terminal it has five minutes if --timeout gives it no other time. All else is as with "
+      "`trivet exec`.";
   command.value("-c,--container", "NAME", flags->container,
                 "The container, where there are several");
   declare_exec_options(command, flags->exec);

@@ -1,8 +1,20 @@
 #include "cli/exec_options.h"
 
+#include "base/text.h"
 #include "cli/values.h"
 
 namespace trivet::cli {
+
+namespace {
+
+constexpr int kTimedOut = 124;
+
+// "300 s", "0.5 s".
+std::string format_time(std::chrono::milliseconds time) {
+  return fmt::format("{:g} s", static_cast<double>(time.count()) / 1000);
+}
+
+}  // namespace
 
 void declare_exec_options(Command& command, ExecFlags& flags) {
   ExecOptions& options = flags.exec;
@@ -15,6 +27,13 @@ void declare_exec_options(Command& command, ExecFlags& flags) {
   command.value("-w,--workdir", "DIR", options.workdir, "Start in DIR");
   command.value("-u,--user", "USER[:GROUP]", options.user, "Run as USER, a name or a number");
   command.flag("--privileged", options.privileged, "Give all capabilities");
+  command.parsed(
+      "--timeout", "TIME",
+      [&options](const std::string& text) -> Result<> {
+        options.timeout = TRY(parse_duration(text));
+        return {};
+      },
+      "End it after TIME (30, 1m30s) with exit code 124");
   command.value("--invoke", "FUNCTION", options.invoke,
                 "WebAssembly: call this export, with the arguments as numbers");
   command.value("--detach-keys", "KEYS", options.detach_keys, "Keys that leave it running")
@@ -43,6 +62,11 @@ Result<int> exec_in(Session& session, const ExecFlags& flags, const std::string&
   Engine* engine = TRY(session.engine());
   auto result = engine->exec(name, options);
   if (!result) return std::unexpected(cannot("exec in", subject, std::move(result.error())));
+  if (result->timed_out) {
+    session.remark(
+        fmt::format("ended after {}, which was its time", format_time(*options.timeout)));
+    return kTimedOut;
+  }
   return result->detached ? 0 : result->exit_code;
 }
 

@@ -6,7 +6,9 @@
 // The terminal is restored on every way out.
 #pragma once
 
+#include <chrono>
 #include <csignal>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -20,6 +22,8 @@ struct AttachOptions {
   bool interactive = false;  // forward stdin
   std::string detach_keys = "ctrl-p,ctrl-q";
   bool forward_signals = true;
+  // Of a child: then it gets SIGTERM, and SIGKILL two seconds later.
+  std::optional<std::chrono::milliseconds> timeout = std::nullopt;
   int stdin_fd = 0;
   int stdout_fd = 1;
   int stderr_fd = 2;
@@ -27,6 +31,7 @@ struct AttachOptions {
 
 struct AttachOutcome {
   bool detached = false;
+  bool timed_out = false;
   int exit_code = 0;
 };
 

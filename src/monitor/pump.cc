@@ -1,6 +1,7 @@
 // The caller's ends, and the pumps of exec.
 #include "monitor/pump.h"
 
+#include <algorithm>
 #include <array>
 #include <fcntl.h>
 #include <poll.h>
@@ -27,6 +28,8 @@ sigset_t signal_set(SignalTap::Forward forward) {
   return set;
 }
 
+using Clock = std::chrono::steady_clock;
+
 // A pump between the caller and a child: through one descriptor both ways, or through pipes.
 class ChildPump {
  public:
@@ -36,7 +39,9 @@ class ChildPump {
         input_(std::move(input)),
         signals_(std::move(signals)),
         out_(options.stdout_fd),
-        err_(options.stderr_fd) {}
+        err_(options.stderr_fd) {
+    if (options.timeout) deadline_ = Clock::now() + *options.timeout;
+  }
 
   UniqueFd to_child;     // its stdin; with a terminal a duplicate of the master
   UniqueFd from_stdout;  // its stdout, or the master
@@ -56,6 +61,8 @@ class ChildPump {
   void handle_input();
   void write_to_child();
   static void read_output(UniqueFd& from, OutputEnd& to);
+  [[nodiscard]] int patience() const;
+  void end_child();
 
   int pidfd_;
   const AttachOptions& options_;
@@ -67,6 +74,8 @@ class ChildPump {
   bool stdin_ended_ = false;
   bool exited_ = false;
   bool detached_ = false;
+  std::optional<Clock::time_point> deadline_;
+  bool timed_out_ = false;
 };
 
 bool ChildPump::finished() const {
@@ -137,20 +146,42 @@ void ChildPump::handle(const Polls& polls) {
   if (polls[kChild].revents != 0) exited_ = true;
 }
 
-Result<AttachOutcome> ChildPump::run() {
-  // After the exit, a background process that has the pipes open may write on for this long.
+// Until something is due, in poll(2)'s terms. After the exit, a background process that has the
+// pipes open may write on for as long as it takes.
+int ChildPump::patience() const {
   constexpr int kDrainMs = 2000;
+  constexpr int kLongestMs = 3'600'000;
+  if (exited_) return kDrainMs;
+  if (!deadline_) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now());
+  return static_cast<int>(std::clamp<int64_t>(left.count(), 0, kLongestMs));
+}
+
+// Asks the child to end, and the second time makes it.
+void ChildPump::end_child() {
+  constexpr std::chrono::seconds kGrace{2};
+  (void)send_signal(pidfd_, timed_out_ ? SIGKILL : SIGTERM);
+  if (timed_out_) {
+    deadline_.reset();
+  } else {
+    deadline_ = Clock::now() + kGrace;
+  }
+  timed_out_ = true;
+}
+
+Result<AttachOutcome> ChildPump::run() {
   while (!finished()) {
     Polls polls = make_polls();
-    const int ready = ::poll(polls.data(), polls.size(), exited_ ? kDrainMs : -1);
+    const int ready = ::poll(polls.data(), polls.size(), patience());
     if (ready < 0 && errno != EINTR) return fail_errno("poll");
-    if (ready == 0) break;
+    if (ready == 0 && exited_) break;
     if (ready > 0) handle(polls);
+    if (deadline_ && !exited_ && Clock::now() >= *deadline_) end_child();
   }
   input_.restore();
   if (detached_) return AttachOutcome{.detached = true};
   return AttachOutcome {
-    .exit_code = TRY(reap_child(pidfd_))
+    .timed_out = timed_out_, .exit_code = TRY(reap_child(pidfd_))
   };
 }
 

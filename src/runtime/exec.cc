@@ -39,11 +39,13 @@ monitor::AttachOptions streams_of(const ExecOptions& options) {
   return {.terminal = options.terminal,
           .interactive = options.interactive,
           .detach_keys = options.detach_keys,
-          .forward_signals = true};
+          .forward_signals = true,
+          .timeout = options.timeout};
 }
 
 AttachResult result_of(const monitor::AttachOutcome& outcome) {
-  return {.detached = outcome.detached, .exit_code = outcome.exit_code};
+  return {
+      .detached = outcome.detached, .timed_out = outcome.timed_out, .exit_code = outcome.exit_code};
 }
 
 // Pipes and never the caller's own descriptors: a program in the container could open a file of the
@@ -160,6 +162,10 @@ Result<AttachResult> exec_in_container(const Home& home, const Observed& observe
   if (options.detach && options.terminal) {
     return fail(ErrorCode::kInvalidArgument,
                 "-d and -t exclude each other: nobody would hold the terminal");
+  }
+  if (options.detach && options.timeout) {
+    return fail(ErrorCode::kInvalidArgument,
+                "-d and --timeout exclude each other: nobody would wait");
   }
   Prepared prepared = TRY(prepare(home, observed, options));
   if (prepared.payload) prepared.request.program = &prepared.payload->program;

@@ -124,3 +124,18 @@ def test_a_dead_caller_does_not_take_the_container_along(trivet, box):
     process.wait()
     assert trivet.status(box) == "running"
     trivet.run("exec", box, "true")
+
+
+def test_a_command_has_its_time(trivet, box):
+    result = trivet.fails("exec", "--timeout", "500ms", box, "sleep", "1234", code=124)
+    assert "its time" in result.stderr
+    stubborn = 'trap "" TERM; while :; do sleep 0.2; done; : 1234'
+    trivet.fails("exec", "--timeout", "500ms", box, "sh", "-c", stubborn, code=124)
+    # Not those of this look at them.
+    wait_for(lambda: "1234" not in trivet.out("exec", box, "sh", "-c", "ps | grep -v grep | grep 12[3]4 || true"),
+                     what="both have ended")
+    assert trivet.out("exec", "--timeout", "1m", box, "echo", "in time") == "in time"
+
+
+def test_nobody_waits_for_a_detached_command(trivet, box):
+    trivet.fails("exec", "-d", "--timeout", "1s", box, "true", code=125)

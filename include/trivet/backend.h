@@ -37,7 +37,7 @@ enum class Force { kNo, kYes };
 struct TRIVET_API ContainerQuery {
   std::string prefix;              // those whose names begin with "PREFIX-"
   std::vector<std::string> names;  // these; what does not exist is left out
-  RwSize rw_size = RwSize::kSkip;
+  RwSize rw_size = RwSize::kSkip;  // whether writable layers are measured
 
   // Whether a container of this name belongs to the list.
   [[nodiscard]] bool matches(std::string_view name) const;
@@ -59,6 +59,7 @@ class TRIVET_API LogSource {
       std::optional<std::chrono::steady_clock::time_point> deadline) = 0;
 };
 
+// An engine of containers. See the rules at the head of this file.
 class TRIVET_API Backend {
  public:
   Backend() = default;
@@ -90,6 +91,7 @@ class TRIVET_API Backend {
                            std::stop_token stop) = 0;
   // kWrongState when it runs and `force` is kNo.
   virtual Result<> remove(const std::string& container, Force force) = 0;
+  // All that is known of one; kNotFound.
   virtual Result<ContainerInfo> find(const std::string& container, RwSize rw_size) = 0;
   // By one question to the engine, however many there are. Newest first.
   virtual Result<std::vector<ContainerInfo>> list(const ContainerQuery& query) = 0;
@@ -113,6 +115,7 @@ class TRIVET_API Backend {
   // ("sha256:…") or a unique prefix of one.
 
   virtual Result<ImageInfo> find_image(const std::string& image) = 0;
+  // All images, the dangling ones too.
   virtual Result<std::vector<ImageInfo>> list_images() = 0;
   // The newest step first.
   virtual Result<std::vector<ImageHistoryEntry>> image_history(const std::string& image) = 0;

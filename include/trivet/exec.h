@@ -27,7 +27,7 @@ struct ExecCommand {
   std::string workdir;  // absolute; empty: the container's
   std::string user;     // a name or uid[:gid] of the container; empty: the container's
   std::optional<std::chrono::milliseconds> timeout;  // none: as long as it takes
-  std::stop_token stop;
+  std::stop_token stop;                              // ends the command, as a timeout does
   // Of Runtime::exec(), which keeps the output in memory: bytes of stdout and of stderr, each. A
   // command that prints more is ended as by a timeout, and the call fails with kLimitExceeded.
   size_t output_limit = size_t{64} << 20U;
@@ -37,8 +37,9 @@ struct ExecCommand {
 struct ExecResult {
   int exit_code = 0;   // 128 + N when signal N has ended it
   std::string stdout;  // bytes as they came: not necessarily text
-  std::string stderr;
+  std::string stderr;  // likewise
 
+  // Whether the exit code is 0.
   [[nodiscard]] bool ok() const { return exit_code == 0; }
 };
 
@@ -55,12 +56,14 @@ using ByteSink = std::function<Result<>(std::string_view bytes)>;
 // the container; bytes are carried between them and pipes. Whatever is read from a descriptor and
 // not taken by the command before it ends is lost.
 struct ExecStdio {
+  // Nothing, a descriptor to read from, the bytes themselves, or a function.
   using Input = std::variant<std::monostate, int, std::string, ByteSource>;
+  // Dropped, written to a descriptor, or handed to a function.
   using Output = std::variant<std::monostate, int, ByteSink>;
 
-  Input stdin;  // nothing, a descriptor to read from, the bytes themselves, or a function
-  Output stdout;
-  Output stderr;
+  Input stdin;    // nothing, a descriptor to read from, the bytes themselves, or a function
+  Output stdout;  // where what it prints goes
+  Output stderr;  // likewise
 };
 
 }  // namespace trivet

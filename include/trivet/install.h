@@ -35,6 +35,7 @@ struct Handler {
   std::string name;  // "trivet", "trivet-microvm", "trivet-wasm"
   std::string path;  // absolute
 
+  // The same name and the same program.
   friend bool operator==(const Handler&, const Handler&) = default;
 };
 

@@ -37,6 +37,7 @@ class TRIVET_API ExecScript {
  public:
   // The command prints to its stdout, to its stderr.
   ExecScript& prints(std::string bytes);
+  // The same on its stderr.
   ExecScript& prints_error(std::string bytes);
   // It takes exactly these bytes from its input: others are a failure of the test. That there are
   // more after them is none.
@@ -111,8 +112,10 @@ struct TRIVET_API NullCall {
   [[nodiscard]] std::string describe() const;
 };
 
+// An engine in memory. Thread-safe, as every Backend.
 class TRIVET_API NullRuntime final : public Backend {
  public:
+  // What can be called, and made to fail.
   using Operation = NullCall::Operation;
 
   NullRuntime();
@@ -128,7 +131,9 @@ class TRIVET_API NullRuntime final : public Backend {
 
   // --- what happens. For a container that does not exist these do nothing.
 
+  // Its state from now on; nobody who waits is told.
   void set_state(std::string_view container, ContainerStatus status);
+  // What its writable layer is said to hold.
   void set_rw_size(std::string_view container, uint64_t bytes);
   // It ends by itself: whoever waits for it goes on.
   void end_container(std::string_view container, int exit_code);
@@ -168,6 +173,7 @@ class TRIVET_API NullRuntime final : public Backend {
   Result<int> wait(const std::string& container, std::optional<std::chrono::milliseconds> timeout,
                    std::stop_token stop) override;
   Result<> remove(const std::string& container, Force force) override;
+  // As it was added or made; kNotFound.
   Result<ContainerInfo> find(const std::string& container, RwSize rw_size) override;
   Result<std::vector<ContainerInfo>> list(const ContainerQuery& query) override;
   // Recorded; no file is looked at.
@@ -181,6 +187,7 @@ class TRIVET_API NullRuntime final : public Backend {
   Result<std::unique_ptr<LogSource>> logs(const std::string& container,
                                           const LogOptions& options) override;
   Result<ImageInfo> find_image(const std::string& image) override;
+  // In the order in which they were added.
   Result<std::vector<ImageInfo>> list_images() override;
   Result<std::vector<ImageHistoryEntry>> image_history(const std::string& image) override;
   Result<> remove_image(const std::string& image, Force force) override;

@@ -20,10 +20,12 @@ class TRIVET_API ReservedPort {
   // kInvalidArgument for anything else.
   static Result<ReservedPort> reserve(const std::string& host = "127.0.0.1");
 
+  // `other` holds nothing any more.
   ReservedPort(ReservedPort&& other) noexcept
       : host_(std::move(other.host_)),
         fd_(std::exchange(other.fd_, -1)),
         port_(std::exchange(other.port_, uint16_t{0})) {}
+  // Lets its own port go, and takes that of `other`.
   ReservedPort& operator=(ReservedPort&& other) noexcept;
   ReservedPort(const ReservedPort&) = delete;
   ReservedPort& operator=(const ReservedPort&) = delete;
@@ -31,6 +33,7 @@ class TRIVET_API ReservedPort {
 
   // Both stay what they were after close().
   [[nodiscard]] uint16_t port() const { return port_; }
+  // The address, as it was asked for.
   [[nodiscard]] const std::string& host() const { return host_; }
 
   // Whether the port is held.

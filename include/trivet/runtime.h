@@ -43,26 +43,37 @@ namespace trivet {
 //   if (stream.error()) …   // why the range has ended early
 class TRIVET_API LogStream {
  public:
+  // Nothing: a log without lines.
   explicit LogStream(std::unique_ptr<LogSource> source) : source_(std::move(source)) {}
 
   // The next line; nothing at the end. kTimeout when `timeout` passed first: call it again.
   Result<std::optional<LogLine>> next(std::optional<std::chrono::milliseconds> timeout = {});
 
+  // An input iterator (std::input_iterator): one pass, one at a time.
   class Iterator {
    public:
+    // For std::input_iterator.
     using value_type = LogLine;
+    // For std::input_iterator.
     using difference_type = std::ptrdiff_t;
+    // For std::input_iterator.
     using iterator_concept = std::input_iterator_tag;
 
     Iterator() = default;
+    // At the line that the stream is at.
     explicit Iterator(LogStream* stream) : stream_(stream) {}
+    // The line; it lives until ++.
     const LogLine& operator*() const { return *stream_->current_; }
+    // The same.
     const LogLine* operator->() const { return &*stream_->current_; }
+    // Waits for the next line.
     Iterator& operator++() {
       stream_->advance();
       return *this;
     }
+    // The same; there is no earlier position to return.
     void operator++(int) { ++*this; }
+    // Whether there is no further line.
     friend bool operator==(const Iterator& iterator, std::default_sentinel_t) {
       return iterator.at_end();
     }
@@ -78,6 +89,7 @@ class TRIVET_API LogStream {
     advance();
     return Iterator(this);
   }
+  // Of the range.
   [[nodiscard]] std::default_sentinel_t end() const { return {}; }
   // Why the range has ended, if that was not the end of the log.
   [[nodiscard]] const std::optional<Error>& error() const { return error_; }
@@ -94,27 +106,34 @@ class TRIVET_API LogStream {
 // answer. Each question asks the engine anew; info() is all of it at once.
 class TRIVET_API Image {
  public:
+  // A handle; Runtime::image() makes one more easily.
   Image(std::shared_ptr<Backend> backend, std::string ref)
       : backend_(std::move(backend)), ref_(std::move(ref)) {}
 
   // As it was asked for: a reference, or an id.
   [[nodiscard]] const std::string& ref() const { return ref_; }
 
+  // All that is known, by one question.
   [[nodiscard]] Result<std::optional<ImageInfo>> info() const;
+  // Whether the engine has it.
   [[nodiscard]] Result<bool> exists() const;
   [[nodiscard]] Result<std::optional<std::string>> id() const;  // "sha256:…"
   // "docker.io/library/alpine" and "3.20"; both "<none>" for a dangling image. Asked by id, an
   // image with several names has its first.
   [[nodiscard]] Result<std::optional<std::string>> repository() const;
+  // See repository().
   [[nodiscard]] Result<std::optional<std::string>> tag() const;
   [[nodiscard]] Result<std::optional<uint64_t>> size() const;  // bytes, unpacked
+  // When it was built.
   [[nodiscard]] Result<std::optional<std::chrono::system_clock::time_point>> created() const;
+  // Of its configuration; none for an image that does not exist.
   [[nodiscard]] Result<std::map<std::string, std::string>> labels() const;
   // How it was made, from the top layer down.
   [[nodiscard]] Result<std::vector<ImageHistoryEntry>> history() const;
   // Whether there was something to remove. kWrongState when it is in use and not forced.
   Result<bool> remove(Force force = Force::kNo) const;
 
+  // The same engine and the same reference.
   friend bool operator==(const Image& a, const Image& b) {
     return a.backend_ == b.backend_ && a.ref_ == b.ref_;
   }
@@ -128,13 +147,16 @@ class TRIVET_API Image {
 // answer.
 class TRIVET_API Container {
  public:
+  // A handle; Runtime::container() makes one more easily.
   Container(std::shared_ptr<Backend> backend, std::string name)
       : backend_(std::move(backend)), name_(std::move(name)) {}
 
+  // As the handle was made with.
   [[nodiscard]] const std::string& name() const { return name_; }
 
   // All that is known, by one question.
   [[nodiscard]] Result<std::optional<ContainerInfo>> info(RwSize rw_size = RwSize::kSkip) const;
+  // What it does at this moment.
   [[nodiscard]] Result<std::optional<ContainerStatus>> state() const;
   // Absent: false. A paused container is not running.
   [[nodiscard]] Result<bool> running() const;
@@ -175,6 +197,7 @@ class TRIVET_API Container {
                                    std::chrono::milliseconds timeout,
                                    std::stop_token stop = {}) const;
 
+  // The same engine and the same name.
   friend bool operator==(const Container& a, const Container& b) {
     return a.backend_ == b.backend_ && a.name_ == b.name_;
   }
@@ -184,6 +207,7 @@ class TRIVET_API Container {
   std::string name_;
 };
 
+// Which engine Runtime::open() takes.
 struct RuntimeOptions {
   // "native", "microvm" or "wasm": trivet itself, with this isolation for containers whose options
   // name none. "null": nothing runs, see NullRuntime. "crun" and "krun" are other names of "native"
@@ -192,6 +216,7 @@ struct RuntimeOptions {
   EngineOptions engine;  // where trivet's containers and images are
 };
 
+// A container engine: where handles come from, and what concerns several containers.
 class TRIVET_API Runtime {
  public:
   // kInvalidArgument for a runtime that is not known; the hint lists those that are.
@@ -199,11 +224,14 @@ class TRIVET_API Runtime {
   // Over an engine of one's own, or a NullRuntime. Never null.
   explicit Runtime(std::shared_ptr<Backend> backend) : backend_(std::move(backend)) {}
 
+  // The engine's: "native", "null".
   [[nodiscard]] std::string_view name() const { return backend_->name(); }
+  // The engine itself.
   [[nodiscard]] Backend& backend() const { return *backend_; }
 
   // Handles. That they exist is not looked at.
   [[nodiscard]] Container container(std::string name) const { return {backend_, std::move(name)}; }
+  // The same for an image, by a reference or an id.
   [[nodiscard]] Image image(std::string ref) const { return {backend_, std::move(ref)}; }
 
   // Those whose names begin with "PREFIX-", in whatever state, newest first.
@@ -217,6 +245,7 @@ class TRIVET_API Runtime {
   // Makes a container; run() starts it, too, and returns when its program runs. Nothing is left of
   // one that could not be started. `options.detach` is of no meaning: its streams go to its log.
   Result<Container> create(const RunOptions& options) const;
+  // The same, and started.
   Result<Container> run(const RunOptions& options) const;
 
   // Runs a command in a running container and collects what it prints. Any exit code is a result.
@@ -224,6 +253,7 @@ class TRIVET_API Runtime {
   // those of ExecCommand.
   Result<ExecResult> exec(const Container& container, std::vector<std::string> argv,
                           std::optional<std::chrono::milliseconds> timeout = {}) const;
+  // The same with an environment, a user, a directory, a limit of output, a stop token.
   Result<ExecResult> exec(const Container& container, const ExecCommand& command) const;
   // The same with bytes streamed both ways while it runs; its exit code. All it has printed has
   // been delivered by then. What it left in the background and still holds the pipes is waited for

@@ -26,6 +26,9 @@ Result<pid_t> spawn_program(const std::vector<std::string>& argv,
   posix_spawn_file_actions_adddup2(&actions, fds.in, STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, fds.out, STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, fds.err, STDERR_FILENO);
+  // Not all of the process's descriptors are ours and close-on-exec: one end of a pipe of the
+  // caller's in a program that stays would keep its other end waiting.
+  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t set;

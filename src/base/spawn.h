@@ -16,8 +16,9 @@ struct StandardFds {
   int err = -1;
 };
 
-// Starts a program (found by PATH) with these descriptors, no signal blocked and SIGPIPE not
-// ignored. `environment` empty: the caller's. kCommandNotFound when there is no such program.
+// Starts a program (found by PATH) with these descriptors and no others, no signal blocked and
+// SIGPIPE not ignored. `environment` empty: the caller's. kCommandNotFound when there is no such
+// program.
 Result<pid_t> spawn_program(const std::vector<std::string>& argv,
                             const std::vector<std::string>& environment, const StandardFds& fds);
 

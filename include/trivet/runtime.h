@@ -1,5 +1,6 @@
 // Containers through one interface, whatever runs them: trivet itself (native, microVM,
-// WebAssembly), or NullRuntime in tests (trivet/null_runtime.h). docs/library.md is the tutorial.
+// WebAssembly), podman (trivet/podman_runtime.h), or NullRuntime in tests (trivet/null_runtime.h).
+// docs/library.md is the tutorial.
 // Pods, volumes, registries and all that is trivet's own: trivet::Engine (trivet/engine.h).
 //
 //   auto runtime = trivet::Runtime::open({.runtime = "native"});
@@ -210,8 +211,9 @@ class TRIVET_API Container {
 // Which engine Runtime::open() takes.
 struct RuntimeOptions {
   // "native", "microvm" or "wasm": trivet itself, with this isolation for containers whose options
-  // name none. "null": nothing runs, see NullRuntime. "crun" and "krun" are other names of "native"
-  // and "microvm". Empty: trivet itself, isolation by what the container is made from.
+  // name none. "podman": podman's containers, see PodmanRuntime. "null": nothing runs, see
+  // NullRuntime. "crun" and "krun" are other names of "native" and "microvm". Empty: trivet itself,
+  // isolation by what the container is made from.
   std::string runtime;
   EngineOptions engine;  // where trivet's containers and images are
 };

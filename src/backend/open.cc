@@ -6,6 +6,7 @@
 
 #include "backend/trivet_backend.h"
 #include "trivet/null_runtime.h"
+#include "trivet/podman_runtime.h"
 #include "trivet/runtime.h"
 
 namespace trivet {
@@ -16,6 +17,10 @@ using Opener = Result<std::shared_ptr<Backend>> (*)(const RuntimeOptions& option
 
 Result<std::shared_ptr<Backend>> open_null(const RuntimeOptions& /*options*/) {
   return std::make_shared<NullRuntime>();
+}
+
+Result<std::shared_ptr<Backend>> open_podman(const RuntimeOptions& /*options*/) {
+  return PodmanRuntime::open();
 }
 
 template <const char* kIsolation>
@@ -37,6 +42,7 @@ constexpr std::array kKnown{
     Known{.name = kNative, .alias = "crun", .open = open_isolated<kNative>},
     Known{.name = kMicrovm, .alias = "krun", .open = open_isolated<kMicrovm>},
     Known{.name = kWasm, .alias = "", .open = open_isolated<kWasm>},
+    Known{.name = "podman", .alias = "", .open = open_podman},
     Known{.name = "null", .alias = "", .open = open_null},
 };
 

@@ -1,6 +1,7 @@
 // Commands inside containers, and their streams.
 #include <chrono>
 #include <pty.h>
+#include <string>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -67,6 +68,19 @@ TEST_F(ContractExec, AProgramThatIsNotThere) {
   will("box", {"/absent"},
        ExecScript().fails(Error(ErrorCode::kCommandNotFound, "/absent: not found")));
   EXPECT_CODE(kCommandNotFound, runtime.exec(box_, {"/absent"}));
+}
+
+// An engine that is another program is not to take a command's words for that program's.
+TEST_F(ContractExec, WhatACommandSaysIsItsOwn) {
+  for (const char* code : {"125", "126", "255"}) {
+    const auto argv = probe("err", "Error: no such container", ",", "exit", code);
+    const int exit_code = std::stoi(code);
+    will("box", argv, ExecScript().prints_error("Error: no such container\n").exits(exit_code));
+    const auto done = runtime.exec(box_, argv);
+    ASSERT_OK(done);
+    EXPECT_EQ(done->exit_code, exit_code);
+    EXPECT_EQ(done->stderr, "Error: no such container\n");
+  }
 }
 
 TEST_F(ContractExec, NothingRunsInWhatDoesNotRun) {

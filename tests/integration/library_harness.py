@@ -47,11 +47,14 @@ def add_image(trivet: harness.Trivet, folder: pathlib.Path, layers: list[bytes])
 
 
 def check_contract(trivet: harness.Trivet, runtime: str, timeout: float = 120) -> None:
+    run_contract(trivet.env, runtime, timeout)
+
+
+def run_contract(env: dict[str, str], runtime: str, timeout: float) -> None:
     program = harness.BIN_DIR / "trivet-contract"
     assert program.exists(), "trivet-contract was not built: is GoogleTest installed?"
     done = subprocess.run([program, "--gtest_brief=1"], capture_output=True, text=True, check=False,
                           timeout=timeout * harness.SLOW,
-                          env={**trivet.env, "TRIVET_CONTRACT_RUNTIME": runtime,
-                               "TRIVET_CONTRACT_IMAGE": IMAGE,
+                          env={**env, "TRIVET_CONTRACT_RUNTIME": runtime, "TRIVET_CONTRACT_IMAGE": IMAGE,
                                "TRIVET_TEST_PATIENCE": os.environ.get("TRIVET_TEST_PATIENCE", "1")})
     assert done.returncode == 0, done.stdout + done.stderr

@@ -43,7 +43,7 @@ TEST_F(Open, AnUnknownNameListsTheKnownOnes) {
     ASSERT_FALSE(runtime) << name;
     EXPECT_EQ(runtime.error().code(), ErrorCode::kInvalidArgument);
     EXPECT_THAT(runtime.error().message(), HasSubstr(name));
-    for (const char* known : {"native (or crun)", "microvm (or krun)", "wasm", "null"}) {
+    for (const char* known : {"native (or crun)", "microvm (or krun)", "wasm", "podman", "null"}) {
       EXPECT_THAT(runtime.error().hint_text(), HasSubstr(known));
     }
   }

@@ -300,7 +300,7 @@ def test_the_grace_of_a_liveness_probe(pods):
         "exec": {"command": ["ls", "/alive"]}, "periodSeconds": 1, "failureThreshold": 1,
         "initialDelaySeconds": 1, "terminationGracePeriodSeconds": 1}),
         restartPolicy="Always", terminationGracePeriodSeconds=600)
-    pods.exec("a", "rm", "/alive")
+    pods.exec("a", "sh", "-c", "until rm /alive 2> /dev/null; do sleep 0.1; done")  # it has to be made first
     wait_for(lambda: pods.container("a")["RestartCount"] == 1, timeout=20)
     pods.trivet.run("pod", "stop", "--time", "1", "pod")
 

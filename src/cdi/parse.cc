@@ -25,7 +25,7 @@ std::optional<std::string> read_version(Fields& fields) {
   std::string number = value->text();
   if (number.starts_with('v')) number.erase(0, 1);
   if (age_of(number) < known_versions().size()) return number;
-  if (value->node().kind == manifest::Node::Kind::kText) {
+  if (value->node().kind == yaml::Node::Kind::kText) {
     value->wrong(fmt::format("\"{}\": no version that is understood", value->text()),
                  fmt::format("known are {}", join(known_versions(), ", ")));
   }
@@ -36,7 +36,7 @@ std::string read_kind(Fields& fields, const Version& version) {
   const auto value = fields.need("kind");
   if (!value) return {};
   std::string kind = value->text();
-  if (value->node().kind != manifest::Node::Kind::kText) return {};
+  if (value->node().kind != yaml::Node::Kind::kText) return {};
   if (const auto checked = check_kind(kind); !checked) {
     value->wrong(checked.error().message());
     return {};
@@ -56,7 +56,7 @@ std::map<std::string, std::string> read_annotations(Fields& fields, const Versio
 
 std::string read_device_name(const Value& value, const Version& version) {
   std::string name = value.text();
-  if (value.node().kind != manifest::Node::Kind::kText) return {};
+  if (value.node().kind != yaml::Node::Kind::kText) return {};
   if (const auto checked = check_device_name(name); !checked) {
     value.wrong(checked.error().message());
     return {};
@@ -90,7 +90,7 @@ void read_devices(Fields& fields, const Version& version, Spec& spec) {
     }
     spec.devices.push_back(std::move(device));
   }
-  if (list->node().kind == manifest::Node::Kind::kList && spec.devices.empty()) {
+  if (list->node().kind == yaml::Node::Kind::kList && spec.devices.empty()) {
     list->wrong("it is empty: at least one device is needed");
   }
 }
@@ -130,13 +130,13 @@ void Version::require(std::string_view number, const Value& value, std::string_v
 }
 
 Result<Spec> parse_spec(std::string_view text, const std::string& file) {
-  const auto documents = TRY(manifest::parse_yaml(text, file));
+  const auto documents = TRY(yaml::parse_yaml(text, file));
   if (documents.size() != 1) {
     return fail(ErrorCode::kInvalidArgument, "{}: it has {} documents: one is needed", file,
                 documents.size());
   }
   manifest::Problems problems(false);
-  const manifest::Node& root = *documents.front();
+  const yaml::Node& root = *documents.front();
   Spec spec = read_spec(Value(documents.front(), {file, root.line, root.column, ""}, problems));
   if (!problems.none()) return std::unexpected(problems.error());
   spec.file = file;

@@ -10,7 +10,7 @@ namespace trivet::cdi {
 namespace {
 
 using manifest::Fields;
-using manifest::Node;
+using yaml::Node;
 using manifest::Range;
 using manifest::Value;
 

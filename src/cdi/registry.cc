@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
-#include "manifest/yaml.h"
+#include "yaml/reader.h"
 
 namespace trivet::cdi {
 
@@ -29,7 +29,7 @@ Result<> check_file(int fd, const std::string& path) {
 Result<Spec> read_spec(const std::string& path) {
   const UniqueFd fd = TRY(open_file(path, O_RDONLY | O_NONBLOCK));
   TRY(check_file(fd.get(), path));
-  return parse_spec(TRY(read_fd(fd.get(), path, manifest::kMaxYamlBytes)), path);
+  return parse_spec(TRY(read_fd(fd.get(), path, yaml::kMaxYamlBytes)), path);
 }
 
 bool is_spec_name(const std::string& name) {

@@ -5,6 +5,7 @@
 #include "cli/exec_options.h"
 #include "cli/format.h"
 #include "cli/progress.h"
+#include "cli/run_configuration.h"
 #include "cli/run_options.h"
 #include "cli/session.h"
 
@@ -139,6 +140,7 @@ Command make_run() {
   Command command = make_run_or_create();
   const auto flags = std::make_shared<RunFlags>();
   declare_run_options(command, *flags);
+  const GivenOptions given = watch_given(command);
   command.description =
       "Creates a container from an image, pulled if it is missing, or from a directory, and runs "
       "COMMAND or what the image says. In the foreground, output, input and signals are passed on "
@@ -151,7 +153,9 @@ Command make_run() {
                "A service in the background, limited, with a published port")
       .example("trivet run --rm --rootfs ./tree -- /bin/ls /",
                "Run on a directory, which stays as it is");
-  command.action = [flags](Session& session, const std::vector<std::string>& arguments) {
+  command.action = [flags, given](Session& session,
+                                  const std::vector<std::string>& arguments) -> Result<int> {
+    TRY(apply_configuration(given, *flags));
     return run(session, *flags, arguments);
   };
   return command;
@@ -161,10 +165,13 @@ Command make_create() {
   Command command = make_run_or_create();
   const auto flags = std::make_shared<RunFlags>();
   declare_run_options(command, *flags);
+  const GivenOptions given = watch_given(command);
   command.description =
       "Prepares a container as `trivet run` does and prints its id. `trivet start` runs it.";
   command.example("trivet create --name job alpine sleep 60", "Prepare now, start later");
-  command.action = [flags](Session& session, const std::vector<std::string>& arguments) {
+  command.action = [flags, given](Session& session,
+                                  const std::vector<std::string>& arguments) -> Result<int> {
+    TRY(apply_configuration(given, *flags));
     return create(session, *flags, arguments);
   };
   return command;

@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/commands_device.h"
 #include "cli/commands_pool.h"
+#include "cli/commands_setup.h"
 
 namespace trivet::cli {
 
@@ -20,6 +21,7 @@ constexpr const char* kVolumes = "Volumes";
 constexpr const char* kPods = "Pods";
 constexpr const char* kPools = "Warm pools";
 constexpr const char* kVms = "MicroVMs";
+constexpr const char* kConfig = "Configuration";
 constexpr const char* kHost = "This host";
 constexpr const char* kHidden = "";
 
@@ -96,6 +98,12 @@ constexpr std::array kEntries{
     Entry{"install", kHost, "Make trivet a runtime of Docker, Podman, containerd or Kubernetes",
           make_install},
     Entry{"uninstall", kHost, "Take that out again", make_uninstall},
+    Entry{"config show", kConfig, "Show what is configured, and where", make_config_show},
+    Entry{"config check", kConfig, "Say all that is wrong with files of configuration",
+          make_config_check},
+    Entry{"config schema", kConfig, "Print a JSON schema of the files", make_config_schema},
+
+    Entry{"doctor", kHost, "Try out what containers need of this host", make_doctor},
     Entry{"info", kHost, "Show what this host can do and where things are kept", make_info},
     Entry{"version", kHost, "Show the version", make_version},
     Entry{"completion", kHost, "Print the completion script of a shell", make_completion},
@@ -165,7 +173,7 @@ const Entry* find_entry(std::string_view path) {
 
 bool is_group(std::string_view word) {
   return word == "image" || word == "volume" || word == "pod" || word == "pool" || word == "vm" ||
-         word == "device";
+         word == "config" || word == "device";
 }
 
 std::string group_summary(std::string_view word) {
@@ -173,6 +181,7 @@ std::string group_summary(std::string_view word) {
   if (word == "device") return "Look at the devices that containers can be given";
   if (word == "pool") return "Have containers wait, prepared, to be started at once";
   if (word == "vm") return "Work with what microVMs are made of";
+  if (word == "config") return "See and check what is configured";
   return word == "image" ? "Work with images" : "Work with volumes";
 }
 

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/format.h"
+#include "trivet/config.h"
 #include "trivet/user_namespace.h"
 
 namespace trivet::cli {
@@ -67,7 +68,14 @@ std::vector<OptionSpec> global_options(Globals& globals) {
 }
 
 Result<EngineOptions> Session::engine_options() {
-  const EngineOptions options{.data_dir = globals_.data_dir, .state_dir = globals_.state_dir};
+  // A project has no say here, and the user's file is the one that it is outside of the namespace.
+  const ConfigSources own{.file = {}, .project = ProjectFile::kIgnore, .directory = {}};
+  const Configuration configuration = TRY(Configuration::load(own));
+  const Settings& settings = configuration.settings();
+  const EngineOptions options{
+      .data_dir = globals_.data_dir.empty() ? settings.data_directory : globals_.data_dir,
+      .state_dir = globals_.state_dir.empty() ? settings.state_directory : globals_.state_dir,
+      .max_containers = static_cast<size_t>(settings.max_containers)};
   const std::string said = TRY(enter_user_namespace(options));
   if (!said.empty()) remark(said);
   return options;

@@ -13,9 +13,12 @@
 
 #include "base/result.h"
 #include "manifest/manifest.h"
-#include "manifest/yaml.h"
+#include "yaml/reader.h"
 
 namespace trivet::manifest {
+
+using yaml::Node;
+using yaml::NodePtr;
 
 class Problems {
  public:

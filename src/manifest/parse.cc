@@ -28,7 +28,7 @@ class Reader {
   explicit Reader(Problems& problems) : problems_(problems) {}
 
   Result<> read(const Text& text, Allowed allowed) {
-    for (const NodePtr& node : TRY(parse_yaml(text.content, text.file))) {
+    for (const NodePtr& node : TRY(yaml::parse_yaml(text.content, text.file))) {
       document(Value(node, {text.file, node->line, node->column, ""}, problems_), allowed);
     }
     return {};

@@ -1,12 +1,17 @@
 #include "runtime/isolation.h"
 
+#include <algorithm>
+#include <array>
+
 #include "base/fs.h"
+#include "base/runtime_name.h"
 #include "image/bundle.h"
 #include "payload/microvm/machine.h"
 #include "payload/microvm/vmm_choice.h"
 #include "payload/prepare.h"
 #include "payload/wasm/limits.h"
 #include "payload/wasm/module_file.h"
+#include "runtime/default_runtime.h"
 
 namespace trivet::runtime {
 
@@ -90,6 +95,25 @@ Result<> check_microvm(const RunOptions& options, const Plan& plan, const PodShe
   return {};
 }
 
+// By an annotation; one with which WebAssembly is only for some of a pod's containers, too.
+bool asks_for_isolation(const Plan& plan) {
+  constexpr std::array kAsking{payload::kIsolationAnnotation, "run.oci.handler",
+                               "module.wasm.image/variant"};
+  return std::ranges::any_of(
+      kAsking, [&](const char* name) { return plan.spec.annotations.contains(name); });
+}
+
+Result<payload::Isolation> default_isolation(const RunOptions& options) {
+  const auto entry = options.annotations.find(kDefaultRuntimeAnnotation);
+  if (entry == options.annotations.end()) return payload::Isolation::kNative;
+  const std::string name = TRY(parse_runtime_name(entry->second, kDefaultRuntimeAnnotation));
+  if (name == "null") return std::unexpected(null_runtime_error(kDefaultRuntimeAnnotation));
+  const std::map<std::string, std::string> nothing_else;
+  const auto choice = TRY(
+      payload::choose({.requested = name, .annotations = nothing_else, .program_name = "trivet"}));
+  return choice.isolation;
+}
+
 }  // namespace
 
 Result<payload::Isolation> choose_isolation(const RunOptions& options, const RootFacts& root,
@@ -100,6 +124,8 @@ Result<payload::Isolation> choose_isolation(const RunOptions& options, const Roo
   payload::Isolation isolation = choice.isolation;
   if (choice.by_program && (root.is_wasm || program_is_wasm(root, plan))) {
     isolation = payload::Isolation::kWasm;
+  } else if (choice.by_program && !asks_for_isolation(plan)) {
+    isolation = TRY(default_isolation(options));
   }
   TRY(check_options_of_others(options, isolation));
   if (pod != nullptr && pod->is_machine && isolation != payload::Isolation::kMicrovm) {

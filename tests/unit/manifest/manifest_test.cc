@@ -5,7 +5,7 @@
 
 #include "manifest/expand.h"
 #include "manifest/quantity.h"
-#include "manifest/yaml.h"
+#include "yaml/reader.h"
 
 namespace trivet::manifest {
 namespace {

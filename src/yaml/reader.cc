@@ -1,4 +1,4 @@
-#include "manifest/yaml.h"
+#include "yaml/reader.h"
 
 #include <algorithm>
 #include <array>
@@ -7,7 +7,7 @@
 #include <optional>
 #include <yaml.h>
 
-namespace trivet::manifest {
+namespace trivet::yaml {
 
 namespace {
 
@@ -190,7 +190,7 @@ class Builder {
                tag == YAML_NULL_TAG) {
       kind = kind_of_plain(text);
     } else if (!tag.empty()) {
-      return wrong(raw.start_mark, fmt::format("the tag {} means nothing in a manifest", tag));
+      return wrong(raw.start_mark, fmt::format("the tag {} means nothing here", tag));
     }
     auto node = make(raw, kind);
     node->text = text;
@@ -331,4 +331,4 @@ Result<int64_t> integer_of(const Node& node) {
   return negative ? -value : value;
 }
 
-}  // namespace trivet::manifest
+}  // namespace trivet::yaml

@@ -9,7 +9,7 @@
 
 #include "base/result.h"
 
-namespace trivet::manifest {
+namespace trivet::yaml {
 
 struct Node;
 using NodePtr = std::shared_ptr<const Node>;
@@ -47,4 +47,4 @@ Result<std::vector<NodePtr>> parse_yaml(std::string_view text, const std::string
 // A kNumber's integer: decimal, 0x…, 0o… and octal with a leading 0. kInvalidArgument.
 Result<int64_t> integer_of(const Node& node);
 
-}  // namespace trivet::manifest
+}  // namespace trivet::yaml

@@ -1,0 +1,123 @@
+// Configuration: what a host, a user and a project have set once, and where each value comes from.
+//
+// From weak to strong: built-in defaults, /etc/trivet/config.yml, ~/.config/trivet/config.yml (of
+// ordinary users; $XDG_CONFIG_HOME), the project's project.yml, environment variables. Options that
+// a caller gives itself (flags of the command line) are stronger still and no part of this.
+// docs/configuration.md lists every key.
+//
+// A project.yml is what somebody else's repository brings: it may only ask for more isolation and
+// lower limits than the user has. Asking for less is an error, never silently ignored.
+//
+// Nothing is cached and there is no global state: every function may be called from any thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "trivet/export.h"
+#include "trivet/result.h"
+#include "trivet/types.h"
+
+namespace trivet {
+
+// Every value that can be configured. Members have the built-in defaults. Sizes are bytes; 0 is no
+// limit where "none" is allowed.
+struct Settings {
+  // "native", "microvm", "wasm", "null" (aliases are resolved); empty: nobody has chosen, which is
+  // native. For containers whose image and options do not say what isolates them.
+  std::string runtime;
+  bool experimental = false;  // allows what is not yet ripe: microVMs
+
+  std::string data_directory;   // empty: /var/lib/trivet or ~/.local/share/trivet
+  std::string state_directory;  // empty: /run/trivet or $XDG_RUNTIME_DIR/trivet
+
+  // Of each container, where its options say nothing.
+  std::string network = "pasta";
+  std::string pull = "missing";
+  int64_t memory = 0;  // 0: no limit
+  int64_t cpus = 0;    // thousandths of a CPU; 0: no limit
+  int64_t pids = 0;    // 0: no limit
+  int64_t shm_size = 64LL << 20U;
+  std::chrono::milliseconds stop_timeout{10000};
+  std::chrono::milliseconds timeout{0};  // of the whole run; 0: none
+  std::string fuel = "1000000000";       // WebAssembly: instructions, or "off"
+  int64_t log_max_size = 10LL << 20U;
+  int64_t log_max_files = 3;
+
+  // Of this host.
+  int64_t max_containers = 1024;
+
+  int64_t microvm_cpus = 1;               // of a microVM without a limit of its own
+  int64_t microvm_memory = 512LL << 20U;  // the same
+  int64_t microvm_disk = 10LL << 30U;     // its writable disk
+  std::string microvm_vmm = "qemu";
+  std::string microvm_accelerator = "auto";
+  bool microvm_templates = true;
+};
+
+// Where a value comes from.
+struct Origin {
+  enum class Kind { kDefault, kFile, kEnvironment };
+  Kind kind = Kind::kDefault;
+  std::string name;  // the file, the variable
+  int line = 0;      // kFile; from 1
+  int column = 0;
+  bool is_project = false;
+};
+// "default", "/etc/trivet/config.yml:3", "TRIVET_RUNTIME".
+[[nodiscard]] TRIVET_API std::string origin_text(const Origin& origin);
+
+// One key, for people.
+struct SettingInfo {
+  std::string key;    // "run.memory"
+  std::string json;   // the value as JSON, in the units of the file
+  std::string value;  // the same as text
+  Origin origin;
+  std::string help;
+};
+
+enum class ProjectFile { kRead, kIgnore };
+
+struct ConfigSources {
+  std::string file;  // instead of the host's and the user's; empty: TRIVET_CONFIG, then those two
+  ProjectFile project = ProjectFile::kRead;
+  std::string directory;  // where the search for project.yml starts; empty: the working directory
+};
+
+class TRIVET_API Configuration {
+ public:
+  // Reads all sources. kInvalidArgument with the place ("FILE:LINE:COLUMN: key: …") of the first
+  // thing that is wrong; the others are notes. A file that does not exist is no error, unless it
+  // was named.
+  static Result<Configuration> load(const ConfigSources& sources = {});
+
+  [[nodiscard]] const Settings& settings() const { return settings_; }
+  // Every key in the order of the documentation.
+  [[nodiscard]] std::vector<SettingInfo> describe() const;
+  [[nodiscard]] Origin origin(std::string_view key) const;
+  // Those that were read, the weakest first.
+  [[nodiscard]] const std::vector<std::string>& files() const { return files_; }
+
+ private:
+  friend class ConfigurationLoader;
+  Settings settings_;
+  std::vector<std::string> files_;
+  std::vector<std::pair<std::string, Origin>> origins_;
+};
+
+enum class ConfigFileKind { kConfig, kProject };
+
+// All that is wrong with a file, as load() says it. A project file is judged as if the user had
+// configured nothing.
+TRIVET_API Result<> check_config_file(const std::string& path, ConfigFileKind kind);
+
+// A JSON schema (draft 2020-12) of the file, made from the table that reading it uses.
+[[nodiscard]] TRIVET_API std::string config_schema(ConfigFileKind kind);
+
+// The options of a run as the settings have them, but for what an isolation has of its own.
+[[nodiscard]] TRIVET_API RunOptions default_run_options(const Settings& settings);
+
+}  // namespace trivet

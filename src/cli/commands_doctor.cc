@@ -10,6 +10,7 @@
 #include "cli/session.h"
 #include "trivet/config.h"
 #include "trivet/doctor.h"
+#include "trivet/gpu.h"
 
 namespace trivet::cli {
 
@@ -30,6 +31,24 @@ DoctorCheck check_configuration(std::string& data_dir) {
   check.state = DoctorCheck::State::kBroken;
   check.cause = configuration.error().message();
   check.fix = configuration.error().hint_text();
+  return check;
+}
+
+// What `--device VENDOR/CLASS=NAME` can give.
+DoctorCheck check_devices() {
+  DoctorCheck check{.name = "cdi", .purpose = "GPUs and other devices by name"};
+  const CdiInventory found = list_cdi_devices();
+  check.found = fmt::format("{} devices", found.devices.size());
+  if (!found.broken.empty()) {
+    const BrokenCdiFile& file = found.broken.front();
+    check.state = DoctorCheck::State::kBroken;
+    check.cause = fmt::format("{}: {}", file.path, file.error.message());
+    check.fix = "`trivet device ls` says all that is wrong";
+  } else if (found.devices.empty()) {
+    check.state = DoctorCheck::State::kMissing;
+    check.cause = "no CDI file defines a device";
+    check.fix = "for NVIDIA: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml";
+  }
   return check;
 }
 
@@ -67,10 +86,12 @@ std::string json_of(const std::vector<DoctorCheck>& checks) {
 Result<int> doctor(Session& session, const std::string& format) {
   std::string data_dir = default_data_dir();
   const DoctorCheck configuration = check_configuration(data_dir);
+  if (!session.data_dir().empty()) data_dir = session.data_dir();
   std::error_code ignored;
   data_dir = std::filesystem::absolute(data_dir, ignored).string();
   std::vector<DoctorCheck> checks = examine_host({.data_dir = data_dir});
   checks.insert(checks.begin(), configuration);
+  checks.push_back(check_devices());
   session.print(format == "json" ? json_of(checks) : text_of(checks));
   return can_run_containers(checks) ? 0 : 1;
 }

@@ -142,14 +142,10 @@ Result<> try_map(const char* program, uid_t own, const IdRange& range) {
 
 DoctorCheck check_privileges() {
   DoctorCheck check = make_check("privileges", "containers of `trivet run` and pods");
-  check.found = geteuid() == 0 ? "root" : fmt::format("user {}", geteuid());
   if (geteuid() != 0) {
-    set_missing(check,
-                "`trivet run` makes containers as root only; Podman with trivet-oci does "
-                "without",
-                "sudo trivet doctor");
-  } else if (in_user_namespace()) {
-    check.found = "root of a user namespace";
+    check.found = fmt::format("user {}: containers are in this user's own namespace", geteuid());
+  } else {
+    check.found = in_user_namespace() ? "root of a user namespace" : "root";
   }
   return check;
 }
@@ -190,6 +186,10 @@ DoctorCheck check_subordinate_ids() {
       make_check("subordinate-ids", "ordinary users' containers with several users");
   // Whoever asks as root asks for the user behind sudo.
   const char* behind = std::getenv("SUDO_UID");  // NOLINT(concurrency-mt-unsafe)
+  if (geteuid() == 0 && behind == nullptr) {
+    check.found = "root needs none";
+    return check;
+  }
   const auto asked = behind == nullptr ? Result<int64_t>(0) : parse_int(behind);
   const uid_t uid = geteuid() != 0 ? geteuid() : static_cast<uid_t>(asked.value_or(0));
   const auto users = find_range("/etc/subuid", uid);

@@ -85,14 +85,16 @@ std::vector<DoctorCheck> check_microvm(const std::string& data_dir) {
 
 DoctorCheck check_programs() {
   DoctorCheck check = make_check("programs", "trivet's own: each container has a monitor");
-  for (const char* name : {"trivet-monitor", "trivet-init"}) {
+  std::vector<std::string> names{"trivet-monitor", "trivet-init"};
+  if (geteuid() != 0) names.emplace_back("trivet-keeper");  // of the user's namespace
+  for (const std::string& name : names) {
     const std::string path = find_companion(name);
     if (path.empty()) {
       set_missing(check, fmt::format("{} is neither beside trivet nor in libexec/trivet", name),
                   "install trivet again: scripts/install");
-    } else {
-      check.found = path;
+      return check;
     }
+    check.found = path.substr(0, path.rfind('/'));
   }
   return check;
 }
@@ -102,7 +104,9 @@ DoctorCheck check_pasta() {
       make_check("pasta", "the network of containers: outbound, and published ports");
   try_program(check, {"pasta", "--version"}, "apt install passt");
   if (check.state == DoctorCheck::State::kOk && access("/dev/net/tun", R_OK | W_OK) != 0) {
-    set_broken(check, fmt::format("open \"/dev/net/tun\": {}", errno_words(errno)), "modprobe tun");
+    const int errnum = errno;
+    set_broken(check, fmt::format("open \"/dev/net/tun\": {}", errno_words(errnum)),
+               errnum == EACCES ? "as root: chmod 666 /dev/net/tun" : "modprobe tun");
   }
   return check;
 }

@@ -101,10 +101,26 @@ def test_a_user_without_subordinate_ids(empty_trivet, tmp_path):
     none = tmp_path / "empty"
     none.write_text("")
     prepare = f"for f in /etc/subuid /etc/subgid; do [ -e $f ] && mount --bind {none} $f; done; true"
-    checks = examine(empty_trivet, prepare, user=12345, code=1)
-    assert checks["privileges"]["state"] == "missing" and "sudo" in checks["privileges"]["fix"]
+    checks = examine(empty_trivet, prepare, user=12345)
+    assert checks["privileges"]["state"] == "ok" and "12345" in checks["privileges"]["found"]
+    assert checks["cgroups"]["required"] is False
     assert checks["subordinate-ids"]["state"] == "missing"
     assert "usermod --add-subuids" in checks["subordinate-ids"]["fix"]
+
+
+@pytest.mark.root
+def test_devices_of_cdi_files(empty_trivet, tmp_path):
+    directory = tmp_path / "cdi"
+    directory.mkdir()
+    variable = {"TRIVET_CDI_SPEC_DIRS": str(directory)}
+    assert examine(empty_trivet, env=variable)["cdi"]["state"] == "missing"
+    (directory / "one.json").write_text(json.dumps({
+        "cdiVersion": "0.6.0", "kind": "example.com/device",
+        "devices": [{"name": "one", "containerEdits": {"env": ["ONE=1"]}}]}))
+    assert examine(empty_trivet, env=variable)["cdi"]["found"] == "1 devices"
+    (directory / "two.json").write_text("{")
+    broken = examine(empty_trivet, env=variable)["cdi"]
+    assert broken["state"] == "broken" and "two.json" in broken["cause"]
 
 
 @pytest.mark.root

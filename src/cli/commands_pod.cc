@@ -10,6 +10,7 @@
 #include "cli/listing.h"
 #include "cli/names.h"
 #include "cli/progress.h"
+#include "cli/run_configuration.h"
 #include "cli/run_options.h"
 #include "cli/session.h"
 
@@ -76,6 +77,7 @@ Result<std::string> manifest_of(const RunPodFlags& flags, const Names& arguments
 Result<int> run_pod(Session& session, const RunPodFlags& flags, const Names& arguments) {
   const std::string file = TRY(manifest_of(flags, arguments));
   PodOptions options = flags.pod;
+  TRY(apply_configuration(options));
   options.manifest_name = file == "-" ? "stdin" : file;
   options.on_warning = [&session](const std::string& text) { session.warn(text); };
   if (!flags.quiet) options.progress = lazy_progress_of_several();

@@ -9,6 +9,7 @@
 #include "cli/format.h"
 #include "cli/names.h"
 #include "cli/progress.h"
+#include "cli/run_configuration.h"
 #include "cli/run_options.h"
 #include "cli/session.h"
 #include "cli/values.h"
@@ -137,12 +138,14 @@ Command make_pool_create() {
   command.parsed("--size", "N", into_size(flags->size), "How many containers wait")
       .defaults_to("1");
   declare_run_options(command, flags->run);
+  const GivenOptions given = watch_given(command);
   command
       .example("trivet pool create --size 4 -i py python:3.12 python3 -",
                "Four that wait for a program on stdin")
       .example("trivet pool create --size 2 --isolation microvm --experimental vm alpine sh",
                "Two microVMs, booted");
-  command.action = [flags](Session& session, const Names& arguments) {
+  command.action = [flags, given](Session& session, const Names& arguments) -> Result<int> {
+    TRY(apply_configuration(given, flags->run));
     return create(session, *flags, arguments);
   };
   return command;

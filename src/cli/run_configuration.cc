@@ -52,8 +52,10 @@ void annotate(const GivenOptions& given, const Settings& own, RunOptions& run) {
   }
 }
 
-Result<> check_runtime(const Configuration& configuration, const GivenOptions& given) {
-  if (configuration.settings().runtime != "null" || given->contains("--isolation")) return {};
+enum class Isolation { kGiven, kConfigured };
+
+Result<> check_runtime(const Configuration& configuration, Isolation isolation) {
+  if (configuration.settings().runtime != "null" || isolation == Isolation::kGiven) return {};
   return std::unexpected(null_runtime_error(origin_text(configuration.origin("runtime"))));
 }
 
@@ -74,7 +76,8 @@ GivenOptions watch_given(Command& command) {
 
 Result<> apply_configuration(const GivenOptions& given, RunFlags& flags) {
   const Configuration configuration = TRY(Configuration::load());
-  TRY(check_runtime(configuration, given));
+  TRY(check_runtime(configuration,
+                    given->contains("--isolation") ? Isolation::kGiven : Isolation::kConfigured));
   const Settings& settings = configuration.settings();
   const RunOptions own = default_run_options(settings);
   RunOptions& run = flags.run;
@@ -98,6 +101,23 @@ Result<> apply_configuration(const GivenOptions& given, RunFlags& flags) {
   }
   run.experimental = run.experimental || settings.experimental;
   annotate(given, settings, run);
+  return {};
+}
+
+Result<> apply_configuration(PodOptions& options) {
+  const Configuration configuration = TRY(Configuration::load());
+  TRY(check_runtime(configuration,
+                    options.isolation.empty() ? Isolation::kConfigured : Isolation::kGiven));
+  const Settings& settings = configuration.settings();
+  const bool is_native = settings.runtime.empty() || settings.runtime == "native";
+  if (options.isolation.empty() && !is_native) {
+    return std::unexpected(
+        Error(ErrorCode::kUnsupported,
+              fmt::format("{} has runtime {}, which is not made the default of pods",
+                          origin_text(configuration.origin("runtime")), settings.runtime))
+            .hint("say it for this pod: --isolation native, microvm or wasm"));
+  }
+  options.experimental = options.experimental || settings.experimental;
   return {};
 }
 

@@ -19,4 +19,8 @@ GivenOptions watch_given(Command& command);
 // parsed.
 Result<> apply_configuration(const GivenOptions& given, RunFlags& flags);
 
+// The same for a pod, whose manifest says the rest: whether microVMs may be. Pods have no default
+// of what isolates them: one that is configured and not native is an error.
+Result<> apply_configuration(PodOptions& options);
+
 }  // namespace trivet::cli

@@ -117,6 +117,23 @@ def test_the_null_runtime_runs_nothing(configured):
     assert "the runtime null runs nothing" in failed.stderr and "embed" in failed.stderr
 
 
+MANIFEST = ("apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  HOST\n"
+            "  containers: [{name: app, image: busybox, command: [sleep, '60']}]\n")
+
+
+def test_a_pod_is_not_run_with_less_than_is_configured(configured, tmp_path):
+    manifest = tmp_path / "pod.yaml"
+    manifest.write_text(MANIFEST.replace("HOST", ""))
+    trivet = configured("runtime: microvm\n")
+    failed = trivet.fails("pod", "run", manifest, code=1)
+    assert "config.yml:1 has runtime microvm" in failed.stderr and "--isolation" in failed.stderr
+    # The gate of microVMs shows that it would have been one.
+    asked = trivet.fails("pod", "run", "--isolation", "microvm", manifest, code=1)
+    assert "experimental" in asked.stderr
+    null = trivet.fails("pod", "run", manifest, code=1, env={"TRIVET_RUNTIME": "null"})
+    assert "the runtime null runs nothing" in null.stderr
+
+
 needs_root = pytest.mark.root
 
 
@@ -134,6 +151,20 @@ def test_defaults_of_a_run_are_limits_that_hold(configured, nothing_left):
     host = trivet.inspect("two")["HostConfig"]
     assert not host["Memory"] and not host["PidsLimit"] and host["CpuQuota"] == 20000
     assert host["NetworkMode"] == "host"
+
+
+@needs_root
+def test_pools_and_pods_next_to_a_configuration(configured, nothing_left, tmp_path):
+    trivet = configured("runtime: microvm\nrun: {memory: 64m, network: none}\n")
+    trivet.run("pool", "create", "--isolation", "native", "p", "busybox", "true")
+    member = trivet.run("pool", "inspect", "p").json()[0]["Members"][0]
+    assert trivet.inspect(member)["HostConfig"]["Memory"] == 64 << 20
+    trivet.run("pool", "rm", "p")
+    manifest = tmp_path / "pod.yaml"
+    manifest.write_text(MANIFEST.replace("HOST", ""))
+    trivet.run("pod", "run", "--isolation", "native", manifest)
+    assert trivet.run("pod", "inspect", "web").json()[0]["Isolation"] == "native"
+    trivet.run("pod", "rm", "--force", "web")
 
 
 @needs_root

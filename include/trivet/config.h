@@ -36,36 +36,37 @@ struct Settings {
 
   // Of each container, where its options say nothing.
   std::string network = "pasta";
-  std::string pull = "missing";
-  int64_t memory = 0;  // 0: no limit
-  int64_t cpus = 0;    // thousandths of a CPU; 0: no limit
-  int64_t pids = 0;    // 0: no limit
-  int64_t shm_size = 64LL << 20U;
-  std::chrono::milliseconds stop_timeout{10000};
-  std::chrono::milliseconds timeout{0};  // of the whole run; 0: none
-  std::string fuel = "1000000000";       // WebAssembly: instructions, or "off"
-  int64_t log_max_size = 10LL << 20U;
-  int64_t log_max_files = 3;
+  std::string pull = "missing";                   // "missing", "always", "never"
+  int64_t memory = 0;                             // 0: no limit
+  int64_t cpus = 0;                               // thousandths of a CPU; 0: no limit
+  int64_t pids = 0;                               // 0: no limit
+  int64_t shm_size = 64LL << 20U;                 // of /dev/shm
+  std::chrono::milliseconds stop_timeout{10000};  // from the stop signal to SIGKILL
+  std::chrono::milliseconds timeout{0};           // of the whole run; 0: none
+  std::string fuel = "1000000000";                // WebAssembly: instructions, or "off"
+  int64_t log_max_size = 10LL << 20U;             // of one file of a log
+  int64_t log_max_files = 3;                      // of a log
 
   // Of this host.
   int64_t max_containers = 1024;
 
-  int64_t microvm_cpus = 1;               // of a microVM without a limit of its own
-  int64_t microvm_memory = 512LL << 20U;  // the same
-  int64_t microvm_disk = 10LL << 30U;     // its writable disk
-  std::string microvm_vmm = "qemu";
-  std::string microvm_accelerator = "auto";
-  bool microvm_templates = true;
+  int64_t microvm_cpus = 1;                  // of a microVM without a limit of its own
+  int64_t microvm_memory = 512LL << 20U;     // the same
+  int64_t microvm_disk = 10LL << 30U;        // its writable disk
+  std::string microvm_vmm = "qemu";          // or "libkrun"
+  std::string microvm_accelerator = "auto";  // or "kvm", "tcg"
+  bool microvm_templates = true;             // restored rather than booted
 };
 
 // Where a value comes from.
 struct Origin {
+  // Built in, a line of a file, or a variable of the environment.
   enum class Kind { kDefault, kFile, kEnvironment };
-  Kind kind = Kind::kDefault;
-  std::string name;  // the file, the variable
-  int line = 0;      // kFile; from 1
-  int column = 0;
-  bool is_project = false;
+  Kind kind = Kind::kDefault;  // which of these
+  std::string name;            // the file, the variable
+  int line = 0;                // kFile; from 1
+  int column = 0;              // kFile; from 1
+  bool is_project = false;     // the file is a project.yml
 };
 // "default", "/etc/trivet/config.yml:3", "TRIVET_RUNTIME".
 [[nodiscard]] TRIVET_API std::string origin_text(const Origin& origin);
@@ -75,18 +76,21 @@ struct SettingInfo {
   std::string key;    // "run.memory"
   std::string json;   // the value as JSON, in the units of the file
   std::string value;  // the same as text
-  Origin origin;
-  std::string help;
+  Origin origin;      // where it comes from
+  std::string help;   // what it is for, in one sentence
 };
 
+// Whether the project's file is looked for.
 enum class ProjectFile { kRead, kIgnore };
 
+// Which files are read.
 struct ConfigSources {
   std::string file;  // instead of the host's and the user's; empty: TRIVET_CONFIG, then those two
-  ProjectFile project = ProjectFile::kRead;
+  ProjectFile project = ProjectFile::kRead;  // whether project.yml is among them
   std::string directory;  // where the search for project.yml starts; empty: the working directory
 };
 
+// What all sources say together. A value; different objects are independent.
 class TRIVET_API Configuration {
  public:
   // Reads all sources. kInvalidArgument with the place ("FILE:LINE:COLUMN: key: …") of the first
@@ -94,9 +98,11 @@ class TRIVET_API Configuration {
   // was named.
   static Result<Configuration> load(const ConfigSources& sources = {});
 
+  // The values.
   [[nodiscard]] const Settings& settings() const { return settings_; }
   // Every key in the order of the documentation.
   [[nodiscard]] std::vector<SettingInfo> describe() const;
+  // Of the key of the file, such as "run.memory"; the default's where there is no such key.
   [[nodiscard]] Origin origin(std::string_view key) const;
   // Those that were read, the weakest first.
   [[nodiscard]] const std::vector<std::string>& files() const { return files_; }
@@ -108,6 +114,7 @@ class TRIVET_API Configuration {
   std::vector<std::pair<std::string, Origin>> origins_;
 };
 
+// A configuration of a host or user, or a project's, which can only tighten.
 enum class ConfigFileKind { kConfig, kProject };
 
 // All that is wrong with a file, as load() says it. A project file is judged as if the user had

@@ -9,23 +9,26 @@
 
 namespace trivet {
 
+// One thing that was tried.
 struct DoctorCheck {
+  // How it went.
   enum class State {
-    kOk,
+    kOk,       // it works
     kMissing,  // it is not there
     kBroken,   // it is there, and does not work
   };
-  std::string name;       // "cgroups"; stable
-  std::string purpose;    // what it is for
-  bool required = false;  // no native container without it
-  State state = State::kOk;
-  std::string found;  // what was seen: a version, a path, a mode
-  std::string cause;  // why it is not kOk; empty if it is
-  std::string fix;    // what to type or to do; empty where nothing helps
+  std::string name;          // "cgroups"; stable
+  std::string purpose;       // what it is for
+  bool required = false;     // no native container without it
+  State state = State::kOk;  // how it went
+  std::string found;         // what was seen: a version, a path, a mode
+  std::string cause;         // why it is not kOk; empty if it is
+  std::string fix;           // what to type or to do; empty where nothing helps
 };
 // "ok", "missing", "broken".
 [[nodiscard]] TRIVET_API const char* doctor_state_name(DoctorCheck::State state);
 
+// Where things are looked at.
 struct DoctorOptions {
   std::string data_dir;  // absolute; it need not exist
 };

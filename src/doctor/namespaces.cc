@@ -133,7 +133,7 @@ Result<> try_map(const char* program, uid_t own, const IdRange& range) {
   if (!child.is_ready()) return fail(ErrorCode::kUnsupported, "there are no user namespaces");
   const auto output = TRY(run_program({program, std::to_string(child.pid()), "0",
                                        std::to_string(own), "1", "1", range.first, range.count},
-                                      {.timeout = std::chrono::seconds(5)}));
+                                      {.timeout = std::chrono::seconds(15)}));
   if (output.ok()) return {};
   return fail(ErrorCode::kSystem, "{}: {}", program, trim(output.stderr_text));
 }

@@ -20,7 +20,7 @@ namespace microvm = payload::microvm;
 
 // The first line that a program prints, which shows that it can run; an error if it does not.
 Result<std::string> first_words(const std::vector<std::string>& argv) {
-  const Output output = TRY(run_program(argv, {.timeout = std::chrono::seconds(5)}));
+  const Output output = TRY(run_program(argv, {.timeout = std::chrono::seconds(15)}));
   if (output.ok()) return split(output.stdout_text, '\n').front();
   const std::string words(trim(output.stderr_text));
   return fail(ErrorCode::kSystem, "{} ends with code {}{}", argv.front(), output.exit_code,

@@ -9,7 +9,7 @@
 
 namespace trivet::doctor {
 
-// Runs `trial` in a child, which gives 0 or the errno of what failed. The child is killed after two
+// Runs `trial` in a child, which gives 0 or the errno of what failed. The child is killed after ten
 // seconds: ETIMEDOUT. It must not return otherwise, and what it changes about itself is its own.
 [[nodiscard]] int errno_of_trial(const std::function<int()>& trial);
 

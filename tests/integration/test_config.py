@@ -159,7 +159,7 @@ def test_pools_and_pods_next_to_a_configuration(configured, nothing_left, tmp_pa
     trivet.run("pool", "create", "--isolation", "native", "p", "busybox", "true")
     member = trivet.run("pool", "inspect", "p").json()[0]["Members"][0]
     assert trivet.inspect(member)["HostConfig"]["Memory"] == 64 << 20
-    trivet.run("pool", "rm", "p")
+    trivet.run("pool", "rm", "-f", "p")
     manifest = tmp_path / "pod.yaml"
     manifest.write_text(MANIFEST.replace("HOST", ""))
     trivet.run("pod", "run", "--isolation", "native", manifest)

@@ -260,19 +260,19 @@ TEST(ManifestTest, RequestsDefaultToLimits) {
 }
 
 TEST(YamlTest, LimitsAreKept) {
-  EXPECT_EQ(parse_yaml(std::string(kMaxYamlBytes + 1, ' '), "f").error().code(),
+  EXPECT_EQ(yaml::parse_yaml(std::string(yaml::kMaxYamlBytes + 1, ' '), "f").error().code(),
             ErrorCode::kLimitExceeded);
-  const std::string deep(kMaxYamlDepth + 2, '[');
-  EXPECT_EQ(parse_yaml(deep, "f").error().code(), ErrorCode::kLimitExceeded);
+  const std::string deep(yaml::kMaxYamlDepth + 2, '[');
+  EXPECT_EQ(yaml::parse_yaml(deep, "f").error().code(), ErrorCode::kLimitExceeded);
   std::string many;
-  for (size_t i = 0; i <= kMaxYamlDocuments; ++i) many += "---\na: 1\n";
-  EXPECT_EQ(parse_yaml(many, "f").error().code(), ErrorCode::kLimitExceeded);
-  EXPECT_FALSE(parse_yaml("a: &a [*a]", "f"));
+  for (size_t i = 0; i <= yaml::kMaxYamlDocuments; ++i) many += "---\na: 1\n";
+  EXPECT_EQ(yaml::parse_yaml(many, "f").error().code(), ErrorCode::kLimitExceeded);
+  EXPECT_FALSE(yaml::parse_yaml("a: &a [*a]", "f"));
 }
 
 TEST(YamlTest, ScalarsAreThoseOfKubernetes) {
   const auto kind = [](const std::string& text) {
-    const auto documents = parse_yaml("[" + text + "]", "f");
+    const auto documents = yaml::parse_yaml("[" + text + "]", "f");
     return documents ? (*documents)[0]->items[0]->kind : Node::Kind::kMap;
   };
   for (const char* text : {"80", "-1", "0644", "0x1f", "1.5", ".5", "1e3", "1_000"}) {

@@ -273,16 +273,17 @@ TEST(YamlTest, LimitsAreKept) {
 TEST(YamlTest, ScalarsAreThoseOfKubernetes) {
   const auto kind = [](const std::string& text) {
     const auto documents = yaml::parse_yaml("[" + text + "]", "f");
-    return documents ? (*documents)[0]->items[0]->kind : Node::Kind::kMap;
+    return documents ? (*documents)[0]->items[0]->kind : yaml::Node::Kind::kMap;
   };
   for (const char* text : {"80", "-1", "0644", "0x1f", "1.5", ".5", "1e3", "1_000"}) {
-    EXPECT_EQ(kind(text), Node::Kind::kNumber) << text;
+    EXPECT_EQ(kind(text), yaml::Node::Kind::kNumber) << text;
   }
   for (const char* text : {"500m", "64Mi", "1.2.3", "-", ".", "0x", "a", "\"80\"", "'true'"}) {
-    EXPECT_EQ(kind(text), Node::Kind::kText) << text;
+    EXPECT_EQ(kind(text), yaml::Node::Kind::kText) << text;
   }
-  for (const char* text : {"true", "no", "On"}) EXPECT_EQ(kind(text), Node::Kind::kBool) << text;
-  for (const char* text : {"null", "~"}) EXPECT_EQ(kind(text), Node::Kind::kNull) << text;
+  for (const char* text : {"true", "no", "On"})
+    EXPECT_EQ(kind(text), yaml::Node::Kind::kBool) << text;
+  for (const char* text : {"null", "~"}) EXPECT_EQ(kind(text), yaml::Node::Kind::kNull) << text;
 }
 
 TEST(QuantityTest, UnitsAndRounding) {

@@ -10,9 +10,9 @@ namespace trivet::cdi {
 namespace {
 
 using manifest::Fields;
-using yaml::Node;
 using manifest::Range;
 using manifest::Value;
+using yaml::Node;
 
 constexpr Range kId{0, UINT32_MAX};
 constexpr Range kNumber{0, INT32_MAX};

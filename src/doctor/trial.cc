@@ -16,7 +16,8 @@ int errno_of_trial(const std::function<int()>& trial) {
   if (child < 0) return errno;
   if (child == 0) _exit(trial());
   const auto pidfd = open_pidfd(child);
-  const auto ended = pidfd ? wait_pidfd(pidfd->get(), std::chrono::seconds(10)) : Result<bool>(true);
+  const auto ended =
+      pidfd ? wait_pidfd(pidfd->get(), std::chrono::seconds(10)) : Result<bool>(true);
   if (!ended || !*ended) kill(child, SIGKILL);
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {

@@ -23,9 +23,9 @@ Result<std::shared_ptr<Backend>> open_podman(const RuntimeOptions& /*options*/) 
   return PodmanRuntime::open();
 }
 
-template <const char* kIsolation>
+template <const char* Isolation>
 Result<std::shared_ptr<Backend>> open_isolated(const RuntimeOptions& options) {
-  return backend::open_trivet(options.engine, kIsolation);
+  return backend::open_trivet(options.engine, Isolation);
 }
 
 constexpr char kNative[] = "native";

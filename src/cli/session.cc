@@ -67,12 +67,12 @@ std::vector<OptionSpec> global_options(Globals& globals) {
   return std::move(scratch.options);
 }
 
-Result<EngineOptions> Session::engine_options() {
+Result<EngineOptions> Session::engine_options() const {
   // A project has no say here, and the user's file is the one that it is outside of the namespace.
   const ConfigSources own{.file = {}, .project = ProjectFile::kIgnore, .directory = {}};
   const Configuration configuration = TRY(Configuration::load(own));
   const Settings& settings = configuration.settings();
-  const EngineOptions options{
+  EngineOptions options{
       .data_dir = globals_.data_dir.empty() ? settings.data_directory : globals_.data_dir,
       .state_dir = globals_.state_dir.empty() ? settings.state_directory : globals_.state_dir,
       .max_containers = static_cast<size_t>(settings.max_containers)};

@@ -31,7 +31,7 @@ class Session {
   // The engine, opened at its first use.
   Result<Engine*> engine();
   // What it is opened with. An ordinary user is then in the user namespace of his containers.
-  Result<EngineOptions> engine_options();
+  Result<EngineOptions> engine_options() const;
 
   // Buffered; flush() tells when the reader is gone or the disk is full.
   void print(std::string_view text);

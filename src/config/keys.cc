@@ -16,7 +16,8 @@ constexpr int64_t kTib = 1LL << 40U;
 constexpr int64_t kSecond = 1000;
 constexpr int64_t kDay = 86400 * kSecond;
 
-std::vector<Key> make_keys() {
+// A table.
+std::vector<Key> make_keys() {  // NOLINT(readability-function-size)
   using S = Settings;
   const auto pull = std::vector<std::string>{"missing", "always", "never"};
   const auto restrict = ProjectMay::kRestrict;
@@ -164,8 +165,8 @@ std::vector<Key> make_keys() {
 
 // The weakest first.
 const std::vector<std::string>& runtimes_by_strength() {
-  static const std::vector<std::string> names{"native", "wasm", "microvm", "null"};
-  return names;
+  static const std::vector<std::string> kNames{"native", "wasm", "microvm", "null"};
+  return kNames;
 }
 
 size_t rank(const std::vector<std::string>& ranking, const std::string& name) {
@@ -183,8 +184,8 @@ int64_t fuel_of(const std::string& text) {
 }  // namespace
 
 std::span<const Key> keys() {
-  static const std::vector<Key> all = make_keys();
-  return all;
+  static const std::vector<Key> kAll = make_keys();
+  return kAll;
 }
 
 const Key* find_key(std::string_view path) {

@@ -48,7 +48,8 @@ OrderedJson key_schema(const Key& key) {
   if (key.none == config::NoneIs::kNoLimit) alternatives.push_back({{"enum", {"none"}}});
   OrderedJson schema{{"description", key.help}};
   const OrderedJson initial = config::value_json(key, Settings{});
-  if (initial != "") schema["default"] = initial;
+  if (!initial.is_string() || !initial.get_ref<const std::string&>().empty())
+    schema["default"] = initial;
   if (alternatives.size() == 1) {
     schema.update(alternatives.front());
   } else {

@@ -357,7 +357,8 @@ Result<> Creation::join_resctrl() {
   return resctrl::add_process(groups, init_.pid);
 }
 
-Result<> Creation::write_id_maps() {
+// One of the steps, which are not const.
+Result<> Creation::write_id_maps() {  // NOLINT(readability-make-member-function-const)
   if (!namespaces_.user) return {};
   TRY(trivet::write_id_maps(init_.pid, namespaces_.uid_map, namespaces_.gid_map));
   return send_go(sync_.parent.get());

@@ -384,20 +384,8 @@ FAULTS = {"kill": "signal=KILL", "error": "error=EIO"}
 
 def struck_programs(directory: pathlib.Path, program: str, fault: str, entry: int,
                     call: str = "writev") -> pathlib.Path:
-    """The programs of trivet, of which one is struck at an entry of the journal, or at another call."""
-    directory.mkdir()
-    for path in harness.BIN_DIR.iterdir():
-        (directory / path.name).symlink_to(path.resolve())
-    # A copy: the others are looked for beside where it really is.
-    for name in {CALLER, program}:
-        (directory / name).unlink()
-        shutil.copy2(harness.BIN_DIR / name, directory / name)
-    real = (directory / program).rename(directory / f"{program}.real")
-    (directory / program).write_text(
-        f'#!/bin/sh\nexec strace -qq -o {directory}/log -e trace={call} '
-        f'-e inject={call}:{FAULTS[fault]}:when={entry} "{real}" "$@"\n')
-    (directory / program).chmod(0o755)
-    return directory
+    """One program is struck at an entry of the journal, or at another call."""
+    return harness.struck_programs(directory, (CALLER,), program, call, FAULTS[fault], entry)
 
 
 def entries_of(pod, program: str) -> int:

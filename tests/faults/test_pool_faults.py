@@ -65,20 +65,7 @@ def pool(trivet):
 
 
 def struck(directory: pathlib.Path, program: str, call: str, fault: str, when: int) -> pathlib.Path:
-    """The programs of trivet, one of which is struck at its nth call of a kind."""
-    directory.mkdir()
-    for path in harness.BIN_DIR.iterdir():
-        (directory / path.name).symlink_to(path.resolve())
-    # Copies: the others are looked for beside where they really are.
-    for name in {CALLER, FILLER, program}:
-        (directory / name).unlink()
-        shutil.copy2(harness.BIN_DIR / name, directory / name)
-    real = (directory / program).rename(directory / f"{program}.real")
-    (directory / program).write_text(
-        f'#!/bin/sh\nexec strace -qq -o {directory}/log -e trace={call} '
-        f'-e inject={call}:{fault}:when={when} "{real}" "$@"\n')
-    (directory / program).chmod(0o755)
-    return directory
+    return harness.struck_programs(directory, (CALLER, FILLER), program, call, fault, when)
 
 
 def run(pool, programs: pathlib.Path, *words: str) -> subprocess.CompletedProcess:

@@ -476,6 +476,26 @@ BUSYBOX_CONFIG = {"Env": ["PATH=/usr/bin:/bin", "FROM_IMAGE=yes"], "Cmd": ["sh"]
                   "Labels": {"org.example.kind": "test"}}
 
 
+# ---------------------------------------------------------------- faults
+
+def struck_programs(directory: pathlib.Path, copied: Iterable[str], program: str, call: str, fault: str,
+                    when: int) -> pathlib.Path:
+    """The programs of trivet, of which one is struck (strace's --inject) at its nth call of a kind. The
+    copied ones look for the others beside them."""
+    directory.mkdir()
+    for path in BIN_DIR.iterdir():
+        (directory / path.name).symlink_to(path.resolve())
+    for name in {*copied, program}:
+        (directory / name).unlink()
+        shutil.copy2(BIN_DIR / name, directory / name)
+    real = (directory / program).rename(directory / f"{program}.real")
+    (directory / program).write_text(
+        f'#!/bin/sh\nexec strace -qq -o {directory}/log -e trace={call} '
+        f'-e inject={call}:{fault}:when={when} "{real}" "$@"\n')
+    (directory / program).chmod(0o755)
+    return directory
+
+
 # ---------------------------------------------------------------- the host
 
 def kill_hard(pid: int) -> None:

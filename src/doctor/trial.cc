@@ -1,13 +1,13 @@
 #include "doctor/trial.h"
 
 #include <cerrno>
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/process.h"
+#include "linux/id_map.h"
 
 namespace trivet::doctor {
 
@@ -26,31 +26,14 @@ int errno_of_trial(const std::function<int()>& trial) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : EFAULT;
 }
 
-namespace {
-
-bool write_text(const char* path, const std::string& text) {
-  const int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  const bool written = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-  close(fd);
-  return written;
-}
-
-// An ordinary user becomes root of a namespace of their own.
-bool map_to_root(uid_t uid, gid_t gid) {
-  return write_text("/proc/self/setgroups", "deny") &&
-         write_text("/proc/self/uid_map", fmt::format("0 {} 1", uid)) &&
-         write_text("/proc/self/gid_map", fmt::format("0 {} 1", gid));
-}
-
-}  // namespace
-
 int enter_namespaces(int flags) {
   const uid_t uid = geteuid();
   const gid_t gid = getegid();
   if (uid != 0) {
     if (unshare(CLONE_NEWUSER) != 0) return errno;
-    if (!map_to_root(uid, gid)) return errno;
+    const auto mapped =
+        write_id_maps(getpid(), fmt::format("0 {} 1\n", uid), fmt::format("0 {} 1\n", gid));
+    if (!mapped) return mapped.error().errnum();
   }
   return unshare(flags) == 0 ? 0 : errno;
 }

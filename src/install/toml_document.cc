@@ -3,6 +3,11 @@
 #define TOML_EXCEPTIONS 0
 #define TOML_HEADER_ONLY 1
 #define TOML_ENABLE_FORMATTERS 0
+// Version 3.3 takes for granted that a table header begins with a key. "[=]" does not, and what
+// follows the assertion reports it well; with NDEBUG the assertion is a promise to the compiler.
+#undef NDEBUG
+#define TOML_ASSERT(expression) static_cast<void>(0)
+#include <algorithm>
 #include <toml++/toml.h>
 
 namespace trivet::install {
@@ -26,8 +31,25 @@ TomlDocument::TomlDocument(TomlDocument&&) noexcept = default;
 TomlDocument& TomlDocument::operator=(TomlDocument&&) noexcept = default;
 TomlDocument::~TomlDocument() = default;
 
+namespace {
+
+// With another character for all that is not ASCII: one that strings and comments may have, and
+// nothing else.
+std::string in_ascii(std::string_view text) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  std::string ascii(text);
+  const auto begin = ascii.begin() + (text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0);
+  std::replace_if(begin, ascii.end(), [](unsigned char byte) { return byte >= 0x80; }, '!');
+  return ascii;
+}
+
+}  // namespace
+
 Result<TomlDocument> TomlDocument::parse(std::string_view text, const std::string& file) {
-  toml::parse_result parsed = toml::parse(text, file);
+  // The parser's look at characters where a key or a value may begin is undefined for some that are
+  // not ASCII, such as U+00E9: nothing there may be, so this finds them first.
+  toml::parse_result parsed = toml::parse(in_ascii(text), file);
+  if (parsed) parsed = toml::parse(text, file);
   if (!parsed) {
     const toml::source_position at = parsed.error().source().begin;
     return fail(ErrorCode::kCorrupt, "{}:{}:{}: not valid TOML: {}", file, at.line, at.column,

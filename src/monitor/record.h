@@ -125,6 +125,8 @@ struct Directories {
   }
   // What is left of containers that are gone: nobody needs to wait for its removal.
   [[nodiscard]] std::string removed() const { return data + "/removed"; }
+  // A link for each name that is taken: to the id that holds it.
+  [[nodiscard]] std::string names() const { return data + "/names"; }
   [[nodiscard]] std::string engine() const { return state + "/oci"; }
 };
 
@@ -136,6 +138,11 @@ Result<Status> read_status(const Directories& directories, const std::string& id
 
 // True while a monitor holds the container's lock.
 [[nodiscard]] bool monitor_alive(const Directories& directories, const std::string& id);
+
+// Frees a name, only if `id` holds it: of several who do so at the same time, none takes it from
+// whoever has it next. Being free already is fine.
+Result<> release_name(const Directories& directories, const std::string& name,
+                      const std::string& id);
 
 // Ends whatever of it still runs (init, cgroup, pasta), then removes its directories, volumes and
 // name. Idempotent; used by the monitor for --rm and by the library for rm and prune. Callers have

@@ -2,9 +2,8 @@
 #include <array>
 #include <csignal>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
-
-#include <climits>
 
 #include "base/failures.h"
 #include "base/fs.h"
@@ -41,31 +40,37 @@ Result<> kill_init(const ProcessId& init) {
   return {};
 }
 
-Result<> release_name(const Directories& directories, const Record& record) {
-  if (record.name.empty()) return {};
-  const std::string path = directories.data + "/names/" + record.name;
-  std::array<char, PATH_MAX> target{};
-  const ssize_t length = readlink(path.c_str(), target.data(), target.size());
-  if (length < 0 && errno == ENOENT) return {};
-  if (length < 0) return fail_errno("readlink \"{}\"", path);
-  // Another container may have the name by now.
-  if (std::string_view(target.data(), static_cast<size_t>(length)) != record.id) return {};
-  if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno("unlink \"{}\"", path);
-  return {};
-}
-
-// The record is last: as long as it is there, the removal can be repeated.
+// Then comes the record: as long as it is there, the removal can be repeated. The name is last: who
+// doesn't find it finds no record either. Without a record it is free, and `prune` removes it.
 Failures remove_all_but_record(const Directories& directories, const Record& record) {
   Failures failures;
   for (const std::string& volume : record.anonymous_volumes) {
     failures.add(remove_tree(AT_FDCWD, directories.data + "/volumes/" + volume));
   }
-  failures.add(release_name(directories, record));
   failures.add(remove_tree(AT_FDCWD, directories.runtime(record.id)));
   return failures;
 }
 
 }  // namespace
+
+Result<> release_name(const Directories& directories, const std::string& name,
+                      const std::string& id) {
+  if (name.empty()) return {};
+  const auto names = open_file(directories.names(), O_RDONLY | O_DIRECTORY);
+  if (!names) return names.error().errnum() == ENOENT ? Result<>() : std::unexpected(names.error());
+  while (flock(names->get(), LOCK_EX) != 0) {
+    if (errno != EINTR) return fail_errno("lock \"{}\"", directories.names());
+  }
+  std::array<char, 256> target{};
+  const ssize_t length = readlinkat(names->get(), name.c_str(), target.data(), target.size());
+  if (length < 0 && errno == ENOENT) return {};
+  if (length < 0) return fail_errno("readlink \"{}/{}\"", directories.names(), name);
+  if (std::string_view(target.data(), static_cast<size_t>(length)) != id) return {};
+  if (unlinkat(names->get(), name.c_str(), 0) != 0 && errno != ENOENT) {
+    return fail_errno("unlink \"{}/{}\"", directories.names(), name);
+  }
+  return {};
+}
 
 Result<UniqueFd> take_lock(const std::string& runtime_directory) {
   UniqueFd fd = TRY(open_file(runtime_directory + "/lock", O_RDWR | O_CREAT, 0600));
@@ -97,6 +102,7 @@ Result<> remove_container(const Directories& directories, const Record& record) 
 Result<> remove_traces(const Directories& directories, const Record& record) {
   Failures failures = remove_all_but_record(directories, record);
   failures.add(remove_tree(AT_FDCWD, directories.container(record.id)));
+  failures.add(release_name(directories, record.name, record.id));
   return std::move(failures).result();
 }
 
@@ -108,6 +114,7 @@ Result<std::string> hide_traces(const Directories& directories, const Record& re
   if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) {
     failures.add(fail_errno("rename \"{}\" to \"{}\"", from, to));
   }
+  failures.add(release_name(directories, record.name, record.id));
   TRY(std::move(failures).result());
   return to;
 }

@@ -205,7 +205,8 @@ class Creation {
     } else {
       TRY(claim_name(home_, options_.name, identity_.id));
     }
-    rollback_.add([this] { return release_name(home_, identity_.name, identity_.id); });
+    rollback_.add(
+        [this] { return monitor::release_name(home_.directories, identity_.name, identity_.id); });
     return {};
   }
 

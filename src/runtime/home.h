@@ -17,7 +17,6 @@ struct Home {
 
   [[nodiscard]] std::string containers() const { return directories.data + "/containers"; }
   [[nodiscard]] std::string pods() const { return directories.data + "/pods"; }
-  [[nodiscard]] std::string names() const { return directories.data + "/names"; }
   [[nodiscard]] std::string volumes() const { return directories.data + "/volumes"; }
 };
 

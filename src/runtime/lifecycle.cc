@@ -44,9 +44,9 @@ Result<> remove_half_made(const Home& home, const std::string& id) {
   monitor::Record record;
   record.id = id;
   TRY(monitor::remove_container(home.directories, record));
-  const auto names = list_dir(AT_FDCWD, home.names());
+  const auto names = list_dir(AT_FDCWD, home.directories.names());
   if (!names) return {};  // no name was ever claimed
-  for (const std::string& name : *names) TRY(release_name(home, name, id));
+  for (const std::string& name : *names) TRY(monitor::release_name(home.directories, name, id));
   return {};
 }
 
@@ -185,10 +185,10 @@ Result<> rename_container(const Home& home, const Observed& observed, const std:
   monitor::Record record = observed.record;
   record.name = new_name;
   if (const auto written = monitor::write_record(home.directories, record); !written) {
-    (void)release_name(home, new_name, record.id);
+    (void)monitor::release_name(home.directories, new_name, record.id);
     return written;
   }
-  return release_name(home, old_name, record.id);
+  return monitor::release_name(home.directories, old_name, record.id);
 }
 
 Result<int> wait_container(const Home& home, const Observed& observed,

@@ -31,7 +31,7 @@ bool is_name(std::string_view name) {
 }
 
 std::string claim_path(const Home& home, std::string_view name) {
-  return fmt::format("{}/{}", home.names(), name);
+  return fmt::format("{}/{}", home.directories.names(), name);
 }
 
 // Who holds a name, if anyone does.
@@ -75,19 +75,25 @@ std::string make_name() {
                      kNouns.at(random[1] % kNouns.size()));
 }
 
+Result<std::optional<std::string>> owner_or_release(const Home& home, const std::string& name) {
+  const auto owner = holder(home, name);
+  if (!owner) return std::nullopt;
+  if (container_exists(home, *owner)) return owner;
+  TRY(monitor::release_name(home.directories, name, *owner));
+  return std::nullopt;
+}
+
 Result<> claim_name(const Home& home, const std::string& name, const std::string& id) {
   TRY(check_name(name));
   const std::string path = claim_path(home, name);
   for (int attempt = 0; attempt < 3; ++attempt) {
     if (symlink(id.c_str(), path.c_str()) == 0) return {};
     if (errno == ENOENT) {
-      TRY(make_dirs(home.names(), 0700));
+      TRY(make_dirs(home.directories.names(), 0700));
       continue;
     }
     if (errno != EEXIST) return fail_errno("symlink \"{}\"", path);
-    const auto owner = holder(home, name);
-    if (owner && container_exists(home, *owner)) return name_taken(name, *owner);
-    if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno("unlink \"{}\"", path);
+    if (const auto owner = TRY(owner_or_release(home, name))) return name_taken(name, *owner);
   }
   return fail(ErrorCode::kAlreadyExists, "the name \"{}\" is in use", name);
 }
@@ -102,13 +108,6 @@ Result<std::string> claim_made_name(const Home& home, const std::string& id) {
       return std::unexpected(claimed.error());
   }
   return fail(ErrorCode::kAlreadyExists, "no free name was found in 20 attempts");
-}
-
-Result<> release_name(const Home& home, const std::string& name, const std::string& id) {
-  if (holder(home, name) != id) return {};
-  const std::string path = claim_path(home, name);
-  if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno("unlink \"{}\"", path);
-  return {};
 }
 
 Result<std::string> find_id(const Home& home, std::string_view name) {

@@ -4,6 +4,7 @@
 // so that two processes never get the same one.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,12 +21,12 @@ Result<> check_name(std::string_view name);
 // "brave_heron".
 [[nodiscard]] std::string make_name();
 
+// The container that has the name; a claim whose container is gone is removed.
+Result<std::optional<std::string>> owner_or_release(const Home& home, const std::string& name);
 // kAlreadyExists names the holder. A claim whose container is gone is taken over.
 Result<> claim_name(const Home& home, const std::string& name, const std::string& id);
 // A made-up name that was free, claimed.
 Result<std::string> claim_made_name(const Home& home, const std::string& id);
-// Only if `id` holds it. Being free already is fine.
-Result<> release_name(const Home& home, const std::string& name, const std::string& id);
 
 // The id behind a full id, a name, or a unique prefix of an id: looked up in that order. kNotFound
 // with a hint, kInvalidArgument when a prefix is ambiguous.

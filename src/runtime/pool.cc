@@ -124,7 +124,7 @@ Result<UniqueFd> start_named(const Home& home, const std::string& id,
   if (!record) return std::unexpected(Error(record.error()).with_code(ErrorCode::kNotFound));
   TRY(claim_name(home, request.name, id));
   auto started = start_waiting(home, id, request, streams);
-  (void)release_name(home, started ? record->name : request.name, id);
+  (void)monitor::release_name(home.directories, started ? record->name : request.name, id);
   return started;
 }
 

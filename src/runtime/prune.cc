@@ -32,7 +32,7 @@ class Pruning {
     for (const std::string& id : TRY(entries(home_.directories.state + "/containers"))) {
       prune_runtime_directory(id);
     }
-    for (const std::string& name : TRY(entries(home_.names()))) prune_name(name);
+    for (const std::string& name : TRY(entries(home_.directories.names()))) prune_name(name);
     for (const std::string& id : TRY(entries(home_.directories.removed()))) prune_removed(id);
     if (failure_) return std::unexpected(*failure_);
     return std::move(result_);
@@ -110,11 +110,8 @@ class Pruning {
 
   // A claim is made after the directory, so one without a directory is stale.
   void prune_name(const std::string& name) {
-    if (find_id(home_, name)) return;
-    const std::string path = fmt::format("{}/{}", home_.names(), name);
-    if (unlinkat(AT_FDCWD, path.c_str(), 0) != 0 && errno != ENOENT) {
-      note(fail_errno("unlink \"{}\"", path));
-    }
+    const auto owner = owner_or_release(home_, name);
+    note(owner ? Result<>() : std::unexpected(owner.error()));
   }
 
   // Its monitor may be at it still, which makes no difference.

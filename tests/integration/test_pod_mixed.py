@@ -158,11 +158,13 @@ def test_probes_restarts_and_exit_codes(pods, trivet):
                  livenessProbe={"exec": {"command": ["test", "!", "-e", "/tmp/bad"]}, "periodSeconds": 1,
                                 "timeoutSeconds": 20, "failureThreshold": 1},
                  readinessProbe={"tcpSocket": {"port": 8080}, "periodSeconds": 1, "timeoutSeconds": 20}),
-             box("job", "sleep 1; exit 7"),
+             # It must not end before the pod runs, however slow the machines are.
+             box("job", "until test -e /shared/over; do sleep 0.2; done; exit 7", volumeMounts=SHARED),
              annotations=in_vm("machine", "job"), restartPolicy="OnFailure", terminationGracePeriodSeconds=1,
              volumes=[{"name": "shared", "emptyDir": {}}])
     assert pods.container("machine")["Ready"]
     native = pods.container("native")["Pid"]
+    pods.exec("native", "touch", "/shared/over")
     pods.exec("machine", "touch", "/tmp/bad")
     wait_for(lambda: pods.container("machine")["RestartCount"] >= 1, 60, "it is restarted")
     wait_for(lambda: get(pods, "native", "127.0.0.1:8080") == "machine", 60, "it answers again")

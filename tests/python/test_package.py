@@ -209,6 +209,7 @@ def test_a_pool_replaces_what_has_ended_and_raises_what_fails(host):
     with package.SandboxPool(1, "busybox") as pool:
         wait_for(lambda: [row["State"] for row in host.containers()] == ["running"])
         host.run("kill", host.containers()[0]["ID"])
+        wait_for(lambda: all(row["State"] != "running" for row in host.containers()))
         with pool.take() as box:
             assert box.exec(["echo", "hi"]).stdout == "hi\n"
     with package.SandboxPool(1, "no-such", pull="never") as pool:

@@ -209,11 +209,19 @@ class TRIVET_API Container {
 };
 
 // Which engine Runtime::open() takes.
+//
+// A program that names none does what its user has configured, as the command line does. From weak
+// to strong: native, config.yml, project.yml (which may only isolate more), TRIVET_RUNTIME; then
+// what an image is made for; then RunOptions::isolation. The same files say whether microVMs are
+// allowed, and where what `engine` leaves empty is; nothing else is taken from them: limits of
+// containers are those of their RunOptions, which default_run_options() (trivet/config.h) begins
+// with those of the user. A program that must not depend on its user's configuration says so by a
+// name: with one, no file is read, nor is TRIVET_RUNTIME.
 struct RuntimeOptions {
   // "native", "microvm" or "wasm": trivet itself, with this isolation for containers whose options
   // name none. "podman": podman's containers, see PodmanRuntime. "null": nothing runs, see
-  // NullRuntime. "crun" and "krun" are other names of "native" and "microvm". Empty: trivet itself,
-  // isolation by what the container is made from.
+  // NullRuntime. "crun" and "krun" are other names of "native" and "microvm". Empty: as it is
+  // configured, see above; "podman" is none that can be.
   std::string runtime;
   EngineOptions engine;  // where trivet's containers and images are
 };
@@ -221,7 +229,8 @@ struct RuntimeOptions {
 // A container engine: where handles come from, and what concerns several containers.
 class TRIVET_API Runtime {
  public:
-  // kInvalidArgument for a runtime that is not known; the hint lists those that are.
+  // kInvalidArgument for a runtime that is not known; the hint lists those that are. Where none is
+  // named also for whatever is wrong with the configuration, with the file and line.
   static Result<Runtime> open(const RuntimeOptions& options = {});
   // Over an engine of one's own, or a NullRuntime. Never null.
   explicit Runtime(std::shared_ptr<Backend> backend) : backend_(std::move(backend)) {}

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include "backend/trivet_backend.h"
+#include "trivet/config.h"
 #include "trivet/null_runtime.h"
 #include "trivet/podman_runtime.h"
 #include "trivet/runtime.h"
@@ -25,7 +26,28 @@ Result<std::shared_ptr<Backend>> open_podman(const RuntimeOptions& /*options*/) 
 
 template <const char* Isolation>
 Result<std::shared_ptr<Backend>> open_isolated(const RuntimeOptions& options) {
-  return backend::open_trivet(options.engine, Isolation);
+  return backend::open_trivet(options.engine, {.isolation = Isolation});
+}
+
+// Where the caller says nothing, as the command line does.
+EngineOptions configured_engine(EngineOptions engine, const Settings& settings) {
+  if (engine.data_dir.empty()) engine.data_dir = settings.data_directory;
+  if (engine.state_dir.empty()) engine.state_dir = settings.state_directory;
+  if (engine.max_containers == EngineOptions{}.max_containers) {
+    engine.max_containers = static_cast<size_t>(settings.max_containers);
+  }
+  return engine;
+}
+
+// What config.yml, project.yml and TRIVET_RUNTIME say. Of trivet's own isolations that is only the
+// default: what an image is made for is stronger.
+Result<std::shared_ptr<Backend>> open_configured(const RuntimeOptions& options) {
+  const Configuration configuration = TRY(Configuration::load());
+  const Settings& settings = configuration.settings();
+  if (settings.runtime == "null") return open_null(options);
+  return backend::open_trivet(
+      configured_engine(options.engine, settings),
+      {.default_runtime = settings.runtime, .experimental = settings.experimental});
 }
 
 constexpr char kNative[] = "native";
@@ -58,7 +80,7 @@ std::string known_names() {
 }  // namespace
 
 Result<Runtime> Runtime::open(const RuntimeOptions& options) {
-  if (options.runtime.empty()) return Runtime(TRY(backend::open_trivet(options.engine, "")));
+  if (options.runtime.empty()) return Runtime(TRY(open_configured(options)));
   const auto* known = std::ranges::find_if(kKnown, [&](const Known& entry) {
     return entry.name == options.runtime || entry.alias == options.runtime;
   });

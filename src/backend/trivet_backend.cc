@@ -2,6 +2,7 @@
 
 #include "backend/log_pipe.h"
 #include "base/paths.h"
+#include "runtime/default_runtime.h"
 
 namespace trivet::backend {
 
@@ -9,17 +10,17 @@ namespace {
 
 class TrivetBackend final : public Backend {
  public:
-  TrivetBackend(Engine engine, EngineOptions options, std::string isolation)
+  TrivetBackend(Engine engine, EngineOptions options, TrivetDefaults defaults)
       : engine_(std::make_shared<Engine>(std::move(engine))),
         options_(std::move(options)),
-        isolation_(std::move(isolation)) {}
+        defaults_(std::move(defaults)) {}
 
   [[nodiscard]] std::string_view name() const override {
-    return isolation_.empty() ? "trivet" : std::string_view(isolation_);
+    return defaults_.isolation.empty() ? "trivet" : std::string_view(defaults_.isolation);
   }
 
   Result<std::string> create(const RunOptions& options) override {
-    return name_of(TRY(engine_->create(with_isolation(options))));
+    return name_of(TRY(engine_->create(with_defaults(options))));
   }
   Result<std::string> run(const RunOptions& options) override;
   Result<> start(const std::string& container) override {
@@ -59,17 +60,21 @@ class TrivetBackend final : public Backend {
   }
 
  private:
-  [[nodiscard]] RunOptions with_isolation(RunOptions options) const;
+  [[nodiscard]] RunOptions with_defaults(RunOptions options) const;
   Result<std::string> id_of(const std::string& container);
   Result<std::string> name_of(const std::string& id);
 
   std::shared_ptr<Engine> engine_;
   EngineOptions options_;
-  std::string isolation_;
+  TrivetDefaults defaults_;
 };
 
-RunOptions TrivetBackend::with_isolation(RunOptions options) const {
-  if (options.isolation.empty()) options.isolation = isolation_;
+RunOptions TrivetBackend::with_defaults(RunOptions options) const {
+  if (options.isolation.empty()) options.isolation = defaults_.isolation;
+  if (!defaults_.default_runtime.empty()) {
+    options.annotations.try_emplace(runtime::kDefaultRuntimeAnnotation, defaults_.default_runtime);
+  }
+  options.experimental = options.experimental || defaults_.experimental;
   return options;
 }
 
@@ -92,7 +97,7 @@ Result<std::string> TrivetBackend::name_of(const std::string& id) {
 }
 
 Result<std::string> TrivetBackend::run(const RunOptions& options) {
-  RunOptions detached = with_isolation(options);
+  RunOptions detached = with_defaults(options);
   detached.detach = true;
   const std::string id = TRY(engine_->run(detached))
   .id;
@@ -141,9 +146,10 @@ Result<std::unique_ptr<LogSource>> TrivetBackend::logs(const std::string& contai
 
 }  // namespace
 
-Result<std::shared_ptr<Backend>> open_trivet(const EngineOptions& options, std::string isolation) {
+Result<std::shared_ptr<Backend>> open_trivet(const EngineOptions& options,
+                                             TrivetDefaults defaults) {
   Engine engine = TRY(Engine::open(options));
-  return std::make_shared<TrivetBackend>(std::move(engine), options, std::move(isolation));
+  return std::make_shared<TrivetBackend>(std::move(engine), options, std::move(defaults));
 }
 
 }  // namespace trivet::backend

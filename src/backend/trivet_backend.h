@@ -9,8 +9,13 @@
 
 namespace trivet::backend {
 
-// `isolation` is that of containers whose options name none; "" leaves it to what they are made
-// from.
-Result<std::shared_ptr<Backend>> open_trivet(const EngineOptions& options, std::string isolation);
+// Of containers whose options say nothing.
+struct TrivetDefaults {
+  std::string isolation;        // "" leaves it to what they are made from
+  std::string default_runtime;  // where that says nothing either; "": native
+  bool experimental = false;    // microVMs are allowed
+};
+
+Result<std::shared_ptr<Backend>> open_trivet(const EngineOptions& options, TrivetDefaults defaults);
 
 }  // namespace trivet::backend

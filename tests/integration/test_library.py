@@ -50,10 +50,10 @@ def test_the_example_is_tested_without_containers(trivet):
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stdout + done.stderr
 
 
-def judge(trivet, *arguments, stdin=""):
+def judge(trivet, *arguments, stdin="", env=None):
     return subprocess.run([harness.BIN_DIR / "example-judge-main", *map(str, arguments)], input=stdin,
-                          capture_output=True, text=True, check=False, env=trivet.env,
-                          timeout=60 * harness.SLOW)
+                          capture_output=True, text=True, check=False,
+                          env={**trivet.env, **(env or {})}, timeout=60 * harness.SLOW)
 
 
 @pytest.mark.root
@@ -67,6 +67,29 @@ def test_the_example_judges(trivet, tmp_path):
     failed = judge(trivet, "native", "no-such-registry.invalid/x", script)
     assert failed.returncode == 1 and "judge: " in failed.stderr
     assert trivet.containers() == []
+
+
+@pytest.mark.root
+@pytest.mark.cgroup
+def test_a_program_that_names_no_runtime_has_the_configured_one(trivet, tmp_path):
+    config, script = tmp_path / "config.yml", tmp_path / "add.sh"
+    script.write_text("read a b; echo $((a + b))\n")
+
+    def answer(runtime="", **variables):
+        env = {"TRIVET_CONFIG": str(config), **variables}
+        done = judge(trivet, runtime, "busybox", script, stdin="3 4\n", env=env)
+        assert trivet.containers() == []
+        return done.stdout + done.stderr
+
+    config.write_text("runtime: mikrovm\n")
+    assert f'judge: {config}:1:1: runtime: unknown runtime "mikrovm"' in answer()
+    config.write_text("runtime: microvm\n")
+    assert "experimental" in answer()
+    config.write_text("runtime: wasm\n")
+    assert "it is no WebAssembly module" in answer()
+    # A name and the variable are stronger than the file.
+    assert answer("native") == "7\n"
+    assert answer(TRIVET_RUNTIME="crun") == "7\n"
 
 
 def test_an_unknown_runtime_is_explained(trivet):

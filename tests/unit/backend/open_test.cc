@@ -1,4 +1,7 @@
+#include <array>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -58,6 +61,52 @@ TEST_F(Open, ALoginGoesToTheSameDirectories) {
   const std::vector<std::string> words(command->begin() + 1, command->end());
   EXPECT_EQ(words, (std::vector<std::string>{"--data-dir", folder_ + "/data", "--state-dir",
                                              folder_ + "/state", "exec", "-it", "box", "sh"}));
+}
+
+// A file in place of the host's and the user's, and no variable that is stronger.
+class OpenConfigured : public Open {
+ protected:
+  OpenConfigured() {
+    for (const char* name : kStronger) unsetenv(name);
+    setenv("TRIVET_CONFIG", (folder_ + "/config.yml").c_str(), 1);
+    std::filesystem::create_directories(folder_);
+  }
+  ~OpenConfigured() override {
+    for (const char* name : kStronger) unsetenv(name);
+    unsetenv("TRIVET_CONFIG");
+  }
+
+  void configure(const std::string& text) { std::ofstream(folder_ + "/config.yml") << text; }
+
+  static constexpr std::array kStronger{"TRIVET_RUNTIME", "TRIVET_EXPERIMENTAL", "TRIVET_DATA_DIR",
+                                        "TRIVET_STATE_DIR"};
+};
+
+TEST_F(OpenConfigured, WithoutANameTheConfigurationChooses) {
+  configure("runtime: null\n");
+  EXPECT_EQ(Runtime::open()->name(), "null");
+  EXPECT_EQ(Runtime::open(named("native"))->name(), "native") << "a name opts out";
+  setenv("TRIVET_RUNTIME", "native", 1);
+  EXPECT_EQ(Runtime::open(named(""))->name(), "trivet");
+}
+
+TEST_F(OpenConfigured, WhatIsWrongIsSaidWithItsPlace) {
+  configure("experimental: false\nruntime: micro\n");
+  const auto refused = Runtime::open(named(""));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_THAT(refused.error().message(), HasSubstr("config.yml:2:1: runtime: unknown runtime"));
+  EXPECT_TRUE(Runtime::open(named("native"))) << "who names a runtime reads no file";
+}
+
+TEST_F(OpenConfigured, DirectoriesAreThoseOfTheFileUnlessTheCallerHasOthers) {
+  configure("directories: {data: " + folder_ + "/own, state: " + folder_ + "/run}\n");
+  ASSERT_TRUE(Runtime::open());
+  EXPECT_TRUE(std::filesystem::exists(folder_ + "/own"));
+  std::filesystem::remove_all(folder_ + "/own");
+  ASSERT_TRUE(Runtime::open(named("")));
+  EXPECT_TRUE(std::filesystem::exists(folder_ + "/data"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/own"));
 }
 
 }  // namespace

@@ -78,7 +78,11 @@ class Reader {
                              "it belongs into config.yml of the user or the host");
     }
     const Node& node = *member.value;
-    if (node.kind == Node::Kind::kNull) return findings_.wrong(where, "it has no value");
+    // The runtime of this name is meant by it, not YAML's nothing.
+    const bool is_name = key.form == Form::kRuntime && node.text == "null";
+    if (node.kind == Node::Kind::kNull && !is_name) {
+      return findings_.wrong(where, "it has no value");
+    }
     if (node.kind == Node::Kind::kList || node.kind == Node::Kind::kMap) {
       return findings_.wrong(where,
                              fmt::format("one value is expected, not {}", kind_text(node.kind)));

@@ -32,8 +32,11 @@ OrderedJson alternatives_of(const Key& key) {
       return text_or_number("^([0-9]+(\\.[0-9]+)?(ms|s|m|h|d))+$");
     case Form::kChoice:
       return {{{"enum", key.choices}}};
-    case Form::kRuntime:
-      return {{{"enum", runtime_names()}}};
+    case Form::kRuntime: {
+      OrderedJson names = runtime_names();
+      names.push_back(nullptr);  // what YAML makes of the name null
+      return {{{"enum", std::move(names)}}};
+    }
     case Form::kPath:
       return {{{"type", "string"}, {"pattern", "^(/|~/)"}}};
     case Form::kFuel:

@@ -77,9 +77,9 @@ def test_the_schemas_are_those_that_are_shipped(config, options, name):
     jsonschema.Draft202012Validator.check_schema(json.loads(printed))
 
 
-EXAMPLES = ["runtime: krun", "run: {memory: 64m, cpus: 1.5, pids: none, stop-timeout: 1m30s}",
+EXAMPLES = ["runtime: krun", "runtime: null", "run: {memory: 64m, cpus: 1.5, pids: none, stop-timeout: 1m30s}",
             "run: {fuel: off}", "limits: {containers: 5}", "microvm: {disk: 8GiB}", "microvm:\n"]
-MISTAKES = ["runtime: micro", "run: {memory: lots}", "run: {cpus: many}", "limits: {containers: 0}",
+MISTAKES = ["runtime: micro", "run: {memory: null}", "run: {memory: lots}", "run: {cpus: many}", "limits: {containers: 0}",
             "run: {stop-timeout: soon}", "runn: {}", "run: {network: bridge}", "microvm: {templates: 3}"]
 
 

@@ -84,7 +84,9 @@ class OpenConfigured : public Open {
 
 TEST_F(OpenConfigured, WithoutANameTheConfigurationChooses) {
   configure("runtime: null\n");
-  EXPECT_EQ(Runtime::open()->name(), "null");
+  const auto opened = Runtime::open();
+  ASSERT_TRUE(opened) << opened.error().message();
+  EXPECT_EQ(opened->name(), "null");
   EXPECT_EQ(Runtime::open(named("native"))->name(), "native") << "a name opts out";
   setenv("TRIVET_RUNTIME", "native", 1);
   EXPECT_EQ(Runtime::open(named(""))->name(), "trivet");

@@ -161,6 +161,7 @@ TEST_F(ConfigTest, TheStrongerSourceWins) {
     return loaded->settings().runtime;
   };
   EXPECT_EQ(runtime(load("runtime: crun")), "native");
+  EXPECT_EQ(runtime(load("runtime: null")), "null") << "it is a name";
   EXPECT_EQ(runtime(load("runtime: native", "runtime: krun")), "microvm");
   setenv("TRIVET_RUNTIME", "native", 1);
   const auto loaded = load("runtime: wasm", "runtime: microvm");

@@ -116,6 +116,8 @@ struct PasstNetwork {
 // The network of a virtual machine, with the reach of spawn_pasta(): outbound, the published ports,
 // nothing of the host's loopback, and IPv4 only. Returns when the ports are bound.
 Result<PasstNetwork> start_passt(const PastaOptions& options);
+// For a device that is there already: `socket` is the other end of the pair that it has.
+Result<ProcessId> start_passt_at(UniqueFd socket, const PastaOptions& options);
 
 // What pasta gives out where the host itself has no route: link-local (RFC 3927).
 inline constexpr const char* kIsolatedAddress = "169.254.2.1";

@@ -204,21 +204,24 @@ Result<PastaStart> spawn_pasta(pid_t pid, const PastaOptions& options) {
 
 namespace {
 
-Result<PasstNetwork> start_passt_with(const std::string& program,
-                                      const std::vector<std::string>& argv,
-                                      const std::string& log_file) {
+Result<ProcessId> run_passt(UniqueFd socket, const std::string& program,
+                            const std::vector<std::string>& argv, const std::string& log_file) {
+  const UniqueFd lifted = TRY(lift(std::move(socket)));
+  PastaStart start =
+      TRY(spawn(program, argv, {.fd = lifted.get(), .number = kPasstSocket}, log_file));
+  return start.wait();
+}
+
+struct SocketPair {
+  UniqueFd ours;
+  UniqueFd theirs;
+};
+Result<SocketPair> make_socket_pair() {
   std::array<int, 2> pair{};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
     return fail_errno("socketpair");
   }
-  UniqueFd ours(pair[0]);
-  const UniqueFd theirs = TRY(lift(UniqueFd(pair[1])));
-  PastaStart start =
-      TRY(spawn(program, argv, {.fd = theirs.get(), .number = kPasstSocket}, log_file));
-  return PasstNetwork {
-    .process = TRY(start.wait())
-    , .socket = std::move(ours)
-  };
+  return SocketPair{.ours = UniqueFd(pair[0]), .theirs = UniqueFd(pair[1])};
 }
 
 // In the network namespace that the thread is in.
@@ -235,7 +238,7 @@ Result<> check_is_free(const PortMapping& port) {
 
 }  // namespace
 
-Result<PasstNetwork> start_passt(const PastaOptions& options) {
+Result<ProcessId> start_passt_at(UniqueFd socket, const PastaOptions& options) {
   for (const PortMapping& port : options.ports) {
     if (port.host_ip.find(':') == std::string::npos) continue;
     return std::unexpected(
@@ -245,14 +248,23 @@ Result<PasstNetwork> start_passt(const PastaOptions& options) {
             .hint("publish the port on an IPv4 address"));
   }
   const std::string program = TRY(find_program("passt"));
-  return start_passt_with(program, passt_arguments(program, options), options.log_file);
+  return run_passt(std::move(socket), program, passt_arguments(program, options), options.log_file);
+}
+
+Result<PasstNetwork> start_passt(const PastaOptions& options) {
+  SocketPair pair = TRY(make_socket_pair());
+  const ProcessId process = TRY(start_passt_at(std::move(pair.theirs), options));
+  return PasstNetwork{.process = process, .socket = std::move(pair.ours)};
 }
 
 Result<PasstNetwork> start_passt_in_pod(const PodNetwork& pod) {
   const std::string program = TRY(find_program("passt"));
   const NetworkVisit visit = TRY(NetworkVisit::begin(pod.network_namespace));
   for (const PortMapping& port : pod.ports) TRY(check_is_free(port));
-  return start_passt_with(program, pod_passt_arguments(program, pod), "");
+  SocketPair pair = TRY(make_socket_pair());
+  const ProcessId process =
+      TRY(run_passt(std::move(pair.theirs), program, pod_passt_arguments(program, pod), ""));
+  return PasstNetwork{.process = process, .socket = std::move(pair.ours)};
 }
 
 PastaStart::~PastaStart() {

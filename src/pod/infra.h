@@ -13,10 +13,10 @@
 // leaves no pod behind. With PID 1 the kernel ends everything else in its pid namespace.
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -81,6 +81,9 @@ class InfraChannel {
     std::function<std::vector<ContainerNumbers>()> numbers;
     // An extension has ended or misbehaved; it is not started again. Called from the loop.
     std::function<void(const std::string& extension, const std::string& message)> extension_failed;
+    // One that was starting has, and the error names it, or what is heard makes no sense. Called
+    // from the loop, and more than once if more goes wrong.
+    std::function<void(Error error)> start_failed;
   };
 
   // `socket` is this side's end.
@@ -89,11 +92,13 @@ class InfraChannel {
   InfraChannel(const InfraChannel&) = delete;
   InfraChannel& operator=(const InfraChannel&) = delete;
 
-  // Has the extensions started, all at once, and waits until each has returned from on_start, while
-  // it serves their requests: the network does not exist yet. The infra container must run. An
-  // error names the extension. Nothing else of the loop is served meanwhile. Without extensions it
-  // returns at once. To be called once; only then is the socket watched.
-  Result<> start_extensions(const PodRecord& record, std::chrono::milliseconds timeout);
+  // Has the extensions started, all at once. The infra container must run, and the network must not
+  // exist yet: their requests for ports are served from the loop, which watches the socket from
+  // here on. To be called once.
+  Result<> start_extensions(const PodRecord& record);
+  // One that has not returned from on_start yet; nothing: all of them have, and ports can't be had
+  // any more.
+  [[nodiscard]] std::optional<std::string> starting() const;
   // Best effort: a lost infra container shows by its end.
   void send(const Event& event);
 

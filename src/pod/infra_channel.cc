@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <array>
 #include <fcntl.h>
-#include <poll.h>
 #include <set>
 #include <sys/socket.h>
 
@@ -12,7 +11,6 @@
 namespace trivet::pod {
 
 namespace {
-using Clock = std::chrono::steady_clock;
 // What may wait for an infra container that does not read; then events are lost.
 constexpr size_t kMaxPending = 4 * kMaxExtensionLine;
 }  // namespace
@@ -25,8 +23,7 @@ struct InfraChannel::Impl {
   std::string pending;             // to be sent
   std::set<std::string> starting;  // extensions that have not said "ready" yet
   std::set<std::string> running;
-  std::optional<Error> failed;  // of one that was starting
-  bool started = false;
+  bool watched = false;
 
   Impl(EventLoop& on, UniqueFd end, Handlers calls)
       : loop(on), socket(std::move(end)), handlers(std::move(calls)) {}
@@ -36,12 +33,11 @@ struct InfraChannel::Impl {
 
   void close() {
     if (!socket) return;
-    if (started) loop.forget(socket.get());
+    if (watched) loop.forget(socket.get());
     socket.reset();
   }
 
   Result<> launch(const PodRecord& record, const Extension& extension);
-  Result<> await(std::chrono::milliseconds timeout);
   void queue(const InfraOrder& order) { pending += print_infra_order(order) + "\n"; }
   Result<> exchange(uint32_t events);
   Result<> write_some();
@@ -77,25 +73,6 @@ Result<> InfraChannel::Impl::launch(const PodRecord& record, const Extension& ex
   return {};
 }
 
-Result<> InfraChannel::Impl::await(std::chrono::milliseconds timeout) {
-  const auto deadline = Clock::now() + timeout;
-  while (!starting.empty() && !failed) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
-    if (left.count() <= 0) {
-      return fail(ErrorCode::kTimeout, "extension \"{}\" has not started within {} ms",
-                  *starting.begin(), timeout.count());
-    }
-    const auto wanted = static_cast<short>(pending.empty() ? POLLIN : POLLIN | POLLOUT);
-    pollfd entry{.fd = socket.get(), .events = wanted, .revents = 0};
-    const int count = poll(&entry, 1, static_cast<int>(left.count()));
-    if (count < 0 && errno != EINTR) return fail_errno("poll");
-    if (count > 0) TRY(exchange(static_cast<uint32_t>(entry.revents)));
-  }
-  if (failed) return std::unexpected(*failed);
-  return {};
-}
-
-// EPOLLIN and so on are POLLIN and so on.
 Result<> InfraChannel::Impl::exchange(uint32_t events) {
   if ((events & EPOLLOUT) != 0) TRY(write_some());
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) TRY(read_some());
@@ -160,7 +137,7 @@ ExtensionOrder InfraChannel::Impl::make_answer(const ExtensionRequest& request) 
   if (request.type == ExtensionRequest::Type::kNumbers) {
     return {.type = Type::kNumbers, .numbers = handlers.numbers()};
   }
-  if (started) {
+  if (starting.empty()) {
     return {.type = Type::kError, .message = "ports can be requested in on_start only"};
   }
   const auto port = handlers.request_port(request.protocol, request.host, request.guest);
@@ -172,9 +149,8 @@ ExtensionOrder InfraChannel::Impl::make_answer(const ExtensionRequest& request) 
 void InfraChannel::Impl::lose(const std::string& extension, const std::string& message) {
   const std::string text = printable(message);
   if (starting.erase(extension) != 0) {
-    if (!failed) {
-      failed = Error(ErrorCode::kWrongState, fmt::format("extension \"{}\": {}", extension, text));
-    }
+    handlers.start_failed(
+        Error(ErrorCode::kWrongState, fmt::format("extension \"{}\": {}", extension, text)));
   } else if (running.erase(extension) != 0) {
     handlers.extension_failed(extension, text);
   }
@@ -185,10 +161,14 @@ void InfraChannel::Impl::update_interest() {
   (void)loop.change(socket.get(), wanted);
 }
 
-// The end of the infra container is seen by who waits for it, so here it only ends the
-// conversation.
+// The end of the infra container is seen by who waits for it too, who may know more of it. Once all
+// have started it only ends the conversation.
 void InfraChannel::Impl::serve(uint32_t events) {
-  if (!exchange(events)) return close();
+  if (auto exchanged = exchange(events); !exchanged) {
+    close();
+    if (!starting.empty()) handlers.start_failed(std::move(exchanged).error());
+    return;
+  }
   update_interest();
 }
 
@@ -197,14 +177,17 @@ InfraChannel::InfraChannel(EventLoop& loop, UniqueFd socket, Handlers handlers)
 
 InfraChannel::~InfraChannel() = default;
 
-Result<> InfraChannel::start_extensions(const PodRecord& record,
-                                        std::chrono::milliseconds timeout) {
+Result<> InfraChannel::start_extensions(const PodRecord& record) {
   for (const Extension& extension : record.extensions) TRY(impl_->launch(record, extension));
-  TRY(impl_->await(timeout));
-  TRY(impl_->loop.watch(impl_->socket.get(), EPOLLIN,
+  TRY(impl_->loop.watch(impl_->socket.get(), EPOLLIN | EPOLLOUT,
                         [impl = impl_.get()](uint32_t events) { impl->serve(events); }));
-  impl_->started = true;
+  impl_->watched = true;
   return {};
+}
+
+std::optional<std::string> InfraChannel::starting() const {
+  if (impl_->starting.empty()) return std::nullopt;
+  return *impl_->starting.begin();
 }
 
 void InfraChannel::send(const Event& event) {
@@ -213,7 +196,7 @@ void InfraChannel::send(const Event& event) {
   impl_->queue({.to = "",
                 .launch = {},
                 .order = print_order({.type = ExtensionOrder::Type::kEvent, .event = event})});
-  if (impl_->write_some() && impl_->started) impl_->update_interest();
+  if (impl_->write_some() && impl_->watched) impl_->update_interest();
 }
 
 }  // namespace trivet::pod

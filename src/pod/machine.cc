@@ -1,6 +1,8 @@
 #include "pod/machine.h"
 
+#include <array>
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include "base/fs.h"
 #include "monitor/vm_network.h"
@@ -41,16 +43,25 @@ payload::microvm::PodSource Machine::describe() const {
 }
 
 // The machine's process is nobody's child but the engine's, and ends when its socket does.
-Result<> Machine::start_network(const Start& start, payload::VmRequest& request) {
+Result<> Machine::start_network(const std::vector<net::PortMapping>& ports) {
+  if (record_->network != net::Mode::kPasta) return {};
+  passt_ = TRY(net::start_passt_at(std::move(passt_socket_), {.ports = ports}));
+  return {};
+}
+
+Result<> Machine::add_network(const Start& start, payload::VmRequest& request) {
   request.network = payload::VmNetwork::kNone;
   if (record_->network != net::Mode::kPasta) return {};
-  net::PasstNetwork network = TRY(net::start_passt({.ports = start.ports}));
-  passt_ = network.process;
-  network_ = std::move(network.socket);
+  std::array<int, 2> pair{};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
+    return fail_errno("socketpair");
+  }
+  network_ = UniqueFd(pair[0]);
+  passt_socket_ = UniqueFd(pair[1]);
   request.network = payload::VmNetwork::kSocket;
   request.network_socket = network_.get();
   request.interfaces = {monitor::vm_interface()};
-  return {};
+  return start.network_waits ? Result<>() : start_network(start.ports);
 }
 
 Result<payload::Prepared> Machine::prepare(const Start& start) {
@@ -67,7 +78,7 @@ Result<payload::Prepared> Machine::prepare(const Start& start) {
              .blocks_signals = true,
              .pod = &pod},
       .creator_starts = true};
-  TRY(start_network(start, request.vm));
+  TRY(add_network(start, request.vm));
   auto prepared = TRY(payload::prepare(request));
   if (prepared) return std::move(*prepared);
   return fail(ErrorCode::kCorrupt, "the infra container's specification has no program");
@@ -106,6 +117,7 @@ Result<container::Container> Machine::create(const Start& start) {
     auto created = try_create(start);
     if (created) return created;
     network_.reset();
+    passt_socket_.reset();
     (void)net::stop_pasta(std::exchange(passt_, ProcessId{}));
     if (booted || !boots_) return created;
     const std::string directory = payload::microvm::vm_directory(paths_.directories.data);

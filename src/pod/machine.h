@@ -26,10 +26,15 @@ class Machine {
     oci::Spec infra;                      // plan_infra()
     int channel = -1;                     // the infra container's end; stays the caller's
     std::vector<net::PortMapping> ports;  // with host ports chosen
+    bool network_waits = false;           // for start_network()
   };
   // The infra container, created: the machine has booted, and its program waits to be started.
   // Nothing is left of a failure.
   Result<container::Container> create(const Start& start);
+
+  // Once, after create() with Start::network_waits: what the machine has sent so far was kept for
+  // it.
+  Result<> start_network(const std::vector<net::PortMapping>& ports);
 
   // The process behind its network; pid 0: it has none.
   [[nodiscard]] const ProcessId& passt() const { return passt_; }
@@ -47,14 +52,15 @@ class Machine {
   Machine(const PodPaths& paths, const PodRecord& record) : paths_(paths), record_(&record) {}
   Result<container::Container> try_create(const Start& start);
   Result<payload::Prepared> prepare(const Start& start);
-  Result<> start_network(const Start& start, payload::VmRequest& request);
+  Result<> add_network(const Start& start, payload::VmRequest& request);
   [[nodiscard]] payload::microvm::PodSource describe() const;
 
   PodPaths paths_;
   const PodRecord* record_;
   std::deque<Source> sources_;
   UniqueFd report_;
-  UniqueFd network_;
+  UniqueFd network_;       // the machine's end of a pair
+  UniqueFd passt_socket_;  // the other one, until passt has it
   ProcessId passt_;
   bool boots_ = false;  // without a template: one did not come back
   std::vector<payload::microvm::Member> members_;

@@ -88,6 +88,7 @@ class Supervisor {
   void unmount_all() const;
   Result<> make_infra();
   Result<> create_infra(UniqueFd channel, const oci::Spec& spec);
+  Result<> start_extensions();
   [[nodiscard]] Result<> limit_pod() const;
   Result<> start_network();
   Result<uint16_t> request_port(const std::string& protocol, uint16_t host, uint16_t guest);
@@ -108,6 +109,7 @@ class Supervisor {
   // --- supervisor_machine.cc: a pod that is one microVM
   [[nodiscard]] bool is_machine() const { return record_.isolation == "microvm"; }
   Result<> create_machine(int channel, oci::Spec spec);
+  Result<> start_machine_network();
   Result<UniqueFd> connect_for(const Member& member, const std::string& host, uint16_t port) const;
   static std::optional<ContainerNumbers> numbers_in_machine(const container::Container& container);
   // A container that is a microVM of its own, in a pod that is none.
@@ -140,6 +142,7 @@ class Supervisor {
   void kill_members();
   void fail(Error error);
   void infra_ended();
+  void extension_not_started(Error error);
   void note_lost_machine(int exit_code);
   void end_shell();
 

@@ -10,19 +10,30 @@
 
 namespace trivet::pod {
 
-// The pod's limits are the machine's size, and its network is there before it.
+// The pod's limits are the machine's size. Its network is there before it, unless extensions have a
+// say in it: a port that is taken should cost no machine.
 Result<> Supervisor::create_machine(int channel, oci::Spec spec) {
   if (!record_.resources.empty()) {
     spec.linux_config->resources =
         TRY_IN(oci::parse_resources(record_.resources), "the pod's resources");
   }
   for (const auto& [name, value] : record_.annotations) spec.annotations.try_emplace(name, value);
-  if (record_.network == net::Mode::kPasta) TRY(journal_.note(Step::kNetwork));
+  const bool network_waits = !record_.extensions.empty();
+  if (record_.network == net::Mode::kPasta && !network_waits) TRY(journal_.note(Step::kNetwork));
   machine_.emplace(TRY(Machine::load(paths_, record_)));
-  infra_ = TRY(machine_->create({.infra = std::move(spec), .channel = channel, .ports = ports_}));
+  infra_ = TRY(machine_->create({.infra = std::move(spec),
+                                 .channel = channel,
+                                 .ports = ports_,
+                                 .network_waits = network_waits}));
   status_.infra = infra_->init();
   status_.pasta = machine_->passt();
   TRY(loop_.watch(infra_->init_pidfd(), EPOLLIN, [this](uint32_t) { infra_ended(); }));
+  return write_pod_status(paths_, status_);
+}
+
+Result<> Supervisor::start_machine_network() {
+  TRY(machine_->start_network(ports_));
+  status_.pasta = machine_->passt();
   return write_pod_status(paths_, status_);
 }
 

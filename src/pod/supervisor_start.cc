@@ -104,11 +104,22 @@ Result<> Supervisor::make_infra() {
               [this](const std::string& extension, const std::string& message) {
                 status_.message = fmt::format("extension \"{}\": {}", extension, message);
                 save_status();
-              }});
+              },
+          .start_failed = [this](Error error) { extension_not_started(std::move(error)); }});
   TRY_IN(infra_->start(), "infra container");
-  if (record_.extensions.empty()) return {};
-  TRY(channel_->start_extensions(record_, std::chrono::milliseconds(record_.start_timeout_ms)));
-  return is_machine() ? Result<>() : start_network();
+  return record_.extensions.empty() ? Result<>() : start_extensions();
+}
+
+// Only when all of them are ready is it known which ports lead into the pod.
+Result<> Supervisor::start_extensions() {
+  TRY(channel_->start_extensions(record_));
+  TRY(await(
+      [this] { return !channel_->starting(); }, std::chrono::milliseconds(record_.start_timeout_ms),
+      [this] {
+        return fmt::format("extension \"{}\" is not ready after {} s",
+                           channel_->starting().value_or(""), record_.start_timeout_ms / 1000);
+      }));
+  return start_network();
 }
 
 // Its network comes up while the containers are made, unless extensions have a say in it.
@@ -156,6 +167,7 @@ Result<> Supervisor::limit_pod() const {
 Result<> Supervisor::start_network() {
   if (record_.network != net::Mode::kPasta) return {};
   TRY(journal_.note(Step::kNetwork));
+  if (is_machine()) return start_machine_network();
   pasta_.emplace(
       TRY(net::spawn_pasta(infra_->init().pid, {.ports = ports_, .name = pasta_name(paths_)})));
   return {};
@@ -178,20 +190,14 @@ Result<uint16_t> Supervisor::request_port(const std::string& protocol, uint16_t 
                         "the pod has no ports of its own: its network is {}",
                         net::mode_name(record_.network));
   }
-  if (is_machine()) {
-    return trivet::fail(ErrorCode::kUnsupported,
-                        "extensions can't publish ports of a pod that is a microVM");
-  }
-  if (pasta_ || status_.pasta.pid != 0) {
-    return trivet::fail(ErrorCode::kWrongState,
-                        "ports can be had only until on_start has returned");
-  }
-  std::vector<net::PortMapping> asked{
-      {.host_ip = "", .host_port = host, .container_port = guest, .protocol = protocol}};
-  TRY(net::choose_ports(asked));
-  ports_.push_back(asked.front());
-  status_.extension_ports.push_back(asked.front());
-  return asked.front().host_port;
+  // With those that are the pod's already, which nobody has bound yet.
+  std::vector<net::PortMapping> wanted = ports_;
+  wanted.push_back(
+      {.host_ip = "", .host_port = host, .container_port = guest, .protocol = protocol});
+  TRY(net::choose_ports(wanted));
+  ports_ = std::move(wanted);
+  status_.extension_ports.push_back(ports_.back());
+  return ports_.back().host_port;
 }
 
 std::vector<monitor::JoinedNamespace> Supervisor::joined_namespaces() const {

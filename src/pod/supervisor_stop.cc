@@ -88,6 +88,14 @@ void Supervisor::infra_ended() {
   stop_pod(std::chrono::milliseconds(0), "InfraLost");
 }
 
+// A machine that is lost is heard of by the end of what it says, first, and by its own words.
+void Supervisor::extension_not_started(Error error) {
+  constexpr std::chrono::milliseconds kPatience{500};
+  const bool silent = error.code() == ErrorCode::kNetwork;
+  if (silent && wait_pidfd(infra_->init_pidfd(), kPatience).value_or(false)) infra_ended();
+  fail(std::move(error));
+}
+
 void Supervisor::end_shell() {
   channel_.reset();
   const auto note = [this](const Result<>& done) {

@@ -6,13 +6,16 @@ import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
+import time
 import urllib.request
 
 import pytest
 
 import harness
+import vm_harness
 
 # A guest has nothing to load: its programs are static, which sanitized ones can't be.
 in_machines = pytest.mark.skipif("ASAN_OPTIONS" in os.environ, reason="no sanitized guests")
@@ -160,10 +163,40 @@ def test_the_same_run_in_a_microvm(trivet, run_pod):
 
 @pytest.mark.microvm
 @in_machines
-def test_a_machine_can_be_given_no_more_ports(run_pod):
-    failed = run_pod(pod(container("app"), runtimeClassName="trivet-microvm"), "metrics", check=False)
+def test_a_port_of_an_extension_leads_into_a_machine(trivet, run_pod):
+    port = harness.free_port()
+    run_pod(pod(container("app"), runtimeClassName="trivet-microvm", settings={"metrics": f"{port}:9402"}), "metrics")
+    assert f"0.0.0.0:{port}->9402/tcp" in trivet.out("pod", "ps")
+    assert value_of(scrape(port), "trivet_container_running", container="app") == 1
+
+
+@pytest.mark.microvm
+@in_machines
+def test_a_taken_port_keeps_a_machine_from_being_a_pod(trivet, run_pod):
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = taken.getsockname()[1]
+        failed = run_pod(pod(container("app"), runtimeClassName="trivet-microvm", settings={"metrics": str(port)}),
+                         "metrics", check=False)
     assert failed.returncode != 0
-    assert 'extension "metrics"' in failed.stderr and "microVM" in failed.stderr, failed.stderr
+    assert 'extension "metrics"' in failed.stderr
+    assert f"port {port}/tcp is already in use" in failed.stderr, failed.stderr
+    assert trivet.run("pod", "ps", "--format", "json").json() == []
+
+
+@pytest.mark.microvm
+@in_machines
+def test_without_its_supervisor_nothing_of_a_machine_with_ports_is_left(trivet, run_pod):
+    run_pod(pod(container("app"), runtimeClassName="trivet-microvm"), "metrics")
+    supervisor = inspect(trivet)["MonitorPid"]
+    seen = {(pid, vm_harness.stat_of(pid)[2]): name for pid, name in vm_harness.tree_of(supervisor).items()}
+    assert any(name.startswith("passt") for name in seen.values()), seen
+    harness.kill_hard(supervisor)
+    harness.wait_for(lambda: inspect(trivet)["Phase"] == "failed", 20, "the pod has failed")
+
+    def alive() -> list[str]:
+        return [name for (pid, started), name in seen.items()
+                if (now := vm_harness.stat_of(pid)) and now[0] != "Z" and now[2] == started]
+    harness.wait_for(lambda: not alive(), what="all its processes are gone")
 
 
 # ---------------------------------------------------------------- those of others
@@ -234,6 +267,136 @@ def test_one_that_misbehaves_later_does_not_end_the_pod(trivet, run_pod, tmp_pat
                          or re.search(r'extension \\"own\\"', trivet.out("pod", "inspect", "p")))
     assert trivet.out("pod", "exec", "-c", "app", "p", "echo", "here") == "here"
     trivet.run("pod", "stop", "--time", "1", "p")
+
+
+# It answers by TCP with what it was told of its ports, and which datagrams have come.
+PORTS = r"""#!/usr/bin/python3
+import json, socket, sys, threading
+
+def ask(**request):
+    print(json.dumps({"type": "request_port", "id": 1, **request}), flush=True)
+    while True:
+        answer = json.loads(sys.stdin.readline())
+        if answer["type"] != "event":
+            return answer
+
+start = json.loads(sys.stdin.readline())
+taken, own, echo = (int(word) for word in start["settings"].split())
+stream = socket.create_server(("", 7000))
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.bind(("", echo))
+told = [ask(protocol="tcp", host=0, guest=7000), ask(protocol="udp", host=echo, guest=echo),
+        ask(protocol="tcp", host=taken, guest=7000), ask(protocol="tcp", host=own, guest=7000),
+        ask(protocol="udp", host=echo, guest=echo)]
+print('{"type":"ready"}', flush=True)
+
+def hear():
+    while True:
+        told.append({"datagram": datagrams.recv(2000).decode()})
+
+def tell():
+    while True:
+        with stream.accept()[0] as client:
+            client.sendall(json.dumps(told).encode())
+
+for serve in (hear, tell):
+    threading.Thread(target=serve, daemon=True).start()
+sys.stdin.readline()  # the first event
+told.append(ask(protocol="tcp", host=0, guest=7001))
+for line in sys.stdin:
+    pass
+"""
+
+
+@pytest.mark.parametrize("runtime", [
+    "trivet", pytest.param("trivet-microvm", marks=[pytest.mark.microvm, in_machines])])
+def test_a_program_is_told_which_ports_it_has(trivet, run_pod, tmp_path, runtime):
+    own, echo = harness.free_port(), harness.free_port()
+    script = program(tmp_path, PORTS)
+    with socket.create_server(("0.0.0.0", 0)) as other:
+        taken = other.getsockname()[1]
+        run_pod(pod(container("app", ports=[{"containerPort": 80, "hostPort": own}]), runtimeClassName=runtime,
+                    settings={"ports": f"{taken} {own} {echo}"}), f"ports={script}")
+
+        def told() -> list[dict]:
+            with socket.create_connection(("127.0.0.1", published(trivet, 7000)), timeout=10) as connection:
+                return json.loads(connection.makefile().read() or "[]")
+        answers = harness.wait_for(lambda: len(found := told()) > 5 and found, what="a late request is answered")
+
+        def heard() -> bool:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"hello", ("127.0.0.1", echo))
+            return {"datagram": "hello"} in told()
+        harness.wait_for(heard, what="a datagram has come")
+    assert answers[0]["port"] == published(trivet, 7000) and answers[1]["port"] == echo
+    for answer, port in zip(answers[2:5], (f"{taken}/tcp", f"{own}/tcp", f"{echo}/udp")):
+        assert f"port {port} is already in use" in answer["message"], answers
+    assert "in on_start only" in answers[5]["message"]
+    assert f"0.0.0.0:{echo}->{echo}/udp" in trivet.out("pod", "ps")
+
+
+# ---------------------------------------------------------------- one that never gets ready
+
+
+def is_asleep(trivet) -> bool:
+    """Whether the extension has been started; in a guest nobody sees it, but that it runs."""
+    if not (pods := trivet.run("pod", "inspect", "p", check=False)).returncode == 0:
+        return False
+    document, = pods.json()
+    processes = vm_harness.tree_of(document["MonitorPid"]).values() if document["MonitorPid"] else []
+    return document["InfraPid"] > 0 if document["Isolation"] == "microvm" else "sleep" in processes
+
+
+@pytest.fixture
+def stuck(trivet, tmp_path):
+    """`pod run`, which waits for an extension that waits for ever."""
+    script = program(tmp_path, "#!/bin/sh\nread start\nexec sleep 1000\n")
+
+    def start(**fields) -> subprocess.Popen:
+        path = tmp_path / "pod.json"
+        path.write_text(pod(container("app"), **fields))
+        process = trivet.start("pod", "run", "--experimental", "--extension", f"own={script}", path)
+        harness.wait_for(lambda: is_asleep(trivet), 60, "the extension waits")
+        return process
+    return start
+
+
+def expect_end(trivet, process: subprocess.Popen, words: str) -> None:
+    _, errors = process.communicate(timeout=20 * harness.SLOW)
+    assert process.returncode != 0 and words in errors.decode(), errors
+    harness.wait_for(lambda: trivet.run("pod", "ps", "--format", "json").json() == [], what="the pod is gone")
+    assert trivet.containers() == []
+
+
+@pytest.mark.parametrize("command", [["stop"], ["rm", "-f"]], ids=["stop", "rm"])
+def test_a_pod_can_be_ended_while_its_extension_starts(trivet, nothing_left, stuck, command):
+    process = stuck()
+    begun = time.monotonic()
+    trivet.run("pod", *command, "p")
+    expect_end(trivet, process, "the pod was stopped while it started")
+    assert time.monotonic() - begun < 5 * harness.SLOW
+
+
+def test_an_interrupt_ends_the_start_of_a_pod(trivet, nothing_left, stuck):
+    process = stuck()
+    process.send_signal(signal.SIGINT)
+    expect_end(trivet, process, "")
+
+
+@pytest.mark.microvm
+@in_machines
+def test_a_machine_that_is_lost_while_its_extension_starts(trivet, nothing_left, stuck):
+    process = stuck(runtimeClassName="trivet-microvm")
+    processes = vm_harness.tree_of(inspect(trivet)["InfraPid"])
+    harness.kill_hard(next(pid for pid, name in processes.items() if name.startswith("qemu")))
+    expect_end(trivet, process, "virtual machine ended")
+
+
+def test_without_its_infra_container_no_extension_is_waited_for(trivet, nothing_left, stuck):
+    process = stuck()
+    processes = vm_harness.tree_of(inspect(trivet)["MonitorPid"])
+    harness.kill_hard(next(pid for pid, name in processes.items() if name == "trivet-infra"))
+    expect_end(trivet, process, "the infra container has ended")
 
 
 # ---------------------------------------------------------------- the examples of docs/extensions.md

@@ -175,6 +175,58 @@ def test_probes_restarts_and_exit_codes(pods, trivet):
     assert pods.inspect()["Phase"] in ("failed", "succeeded")
 
 
+# What a server answers that serves: its settings, headers with the status 200, a message, grpc-status 0.
+SERVING = "".join(rf"\x{byte:02x}" for byte in bytes.fromhex(
+    "000000040000000000" "00000101040000000188" "00000700000000000100000000020801"
+    "00000f010500000001000b") + b"grpc-status" + b"\x010")
+
+
+def test_hooks_sidecars_and_grpc(pods, trivet):
+    wait_for_end = "trap 'echo {0} >> /shared/log; exit 0' TERM; while :; do sleep 0.1; done"
+    serve = f"(while :; do printf '{SERVING}' | nc -l -p 9000; done) & "
+    pods.run(box("native", volumeMounts=SHARED),
+             box("machine", serve + wait_for_end.format("term"), volumeMounts=SHARED,
+                 readinessProbe={"grpc": {"port": 9000}, "periodSeconds": 1, "timeoutSeconds": 20},
+                 lifecycle={"postStart": {"exec": {"command": ["sh", "-c", "echo post >> /shared/log"]}},
+                            "preStop": {"exec": {"command": ["sh", "-c", "sleep 0.5; echo pre >> /shared/log"]}}}),
+             init=[box("side", "echo up >> /shared/log; " + wait_for_end.format("side"), volumeMounts=SHARED,
+                       restartPolicy="Always",
+                       startupProbe={"exec": {"command": ["test", "-e", "/shared/log"]}, "periodSeconds": 1,
+                                     "timeoutSeconds": 20, "failureThreshold": 60})],
+             annotations=in_vm("machine", "side"), terminationGracePeriodSeconds=60,
+             volumes=[{"name": "shared", "emptyDir": {}}])
+    assert pods.container("machine")["Ready"] and pods.container("side")["Role"] == "sidecar"
+    log, = trivet.data.glob("pods/*/volumes/shared/log")
+    assert log.read_text() == "up\npost\n"
+    # The native one does not heed SIGTERM; the sidecar is needed until the last of them has ended.
+    trivet.run("kill", "pod-native")
+    trivet.run("pod", "stop", "pod")
+    assert log.read_text() == "up\npost\npre\nterm\nside\n"
+
+
+def test_security_and_secrets(pods, trivet):
+    path = pods.write(
+        box("tight", volumeMounts=[*SHARED, {"name": "login", "mountPath": "/login", "readOnly": True}],
+            securityContext={"runAsUser": 1000, "runAsGroup": 2000, "runAsNonRoot": True,
+                             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+                             "capabilities": {"drop": ["ALL"]}}),
+        box("open", securityContext={"seccompProfile": {"type": "Unconfined"}, "capabilities": {"add": ["NET_ADMIN"]}}),
+        annotations=in_vm("tight", "open"), securityContext={"fsGroup": 3000},
+        volumes=[{"name": "shared", "emptyDir": {}},
+                 {"name": "login", "secret": {"secretName": "login", "defaultMode": 0o400}}])
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}, "stringData": {"password": "x y"}}
+    path.write_text(path.read_text() + "\n---\n" + json.dumps(secret))
+    trivet.run("pod", "run", path)
+    assert pods.exec("tight", "sh", "-c", "id -u; id -g; touch /x 2> /dev/null || echo read-only; cat /login/password; "
+                     "touch /shared/x; stat -c '%u %g' /shared/x") == "1000\n2000\nread-only\nx y1000 3000"
+    assert "Read-only" in trivet.run("pod", "exec", "-c", "tight", "pod", "touch", "/login/x", check=False).stderr
+    status = pods.exec("tight", "cat", "/proc/1/status")
+    assert "NoNewPrivs:\t1" in status and "CapBnd:\t0000000000000000" in status and "Seccomp:\t2" in status
+    status = pods.exec("open", "cat", "/proc/1/status")
+    bounding = int(next(line for line in status.splitlines() if line.startswith("CapBnd")).split()[1], 16)
+    assert "Seccomp:\t0" in status and bounding & 1 << 12 and not bounding & 1 << 21
+
+
 def test_names_of_the_extension_are_known_in_the_machine(pods):
     pods.run(box("native", page("native", 8081)), box("machine", page("machine", 8080),
                                                       ports=[{"containerPort": 8080}]),

@@ -264,6 +264,16 @@ def test_without_its_supervisor_a_pod_has_ended(pods, trivet):
     wait_for(lambda: not pods.alive(), 20, "its machine has ended")
 
 
+def test_servers_in_the_settings_of_dns(pods):
+    # One that is not there: the answer is a failure, and soon.
+    path = pathlib.Path(pods.manifest(busybox("a")))
+    document = json.loads(path.read_text())
+    document["metadata"]["annotations"] = {"dev.trivet.extensions": "dns", "dev.trivet.extension/dns": "127.0.0.1#1"}
+    pods.trivet.run("pod", "run", "-", stdin=json.dumps(document))
+    said = pods.exec("a", "nslookup -type=a elsewhere.example 2>&1; true")
+    assert "SERVFAIL" in said and "127.0.0.11" in said, said
+
+
 def test_what_can_not_be_is_said_before_anything_is_made(pods, trivet):
     for path, words in ((pods.manifest(busybox("a"), hostNetwork=True), "host's network"),):
         failed = trivet.fails("pod", "run", path)

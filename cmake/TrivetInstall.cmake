@@ -20,6 +20,9 @@ endforeach()
 install(TARGETS trivet-metrics LIBRARY DESTINATION ${TRIVET_LIBEXECDIR} COMPONENT runtime
   PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
 install(PROGRAMS scripts/build-guest-kernel DESTINATION ${TRIVET_LIBEXECDIR} COMPONENT runtime)
+# For editors and CI; tests hold them against `trivet config schema`.
+install(FILES packaging/schema/config.schema.json packaging/schema/project.schema.json
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/trivet/schema COMPONENT runtime)
 install(FILES vm/kernel.config DESTINATION ${CMAKE_INSTALL_DATADIR}/trivet COMPONENT runtime)
 
 # Man pages and completions, as the built program has them.

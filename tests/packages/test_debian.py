@@ -61,6 +61,8 @@ def test_a_bare_debian_runs_a_container_and_keeps_nothing_after_purge(packages, 
     assert output == "hello\n"
     assert "trivet pod run" in gzip.decompress(
         (machine.root / "usr/share/man/man1/trivet-pod-run.1.gz").read_bytes()).decode()
+    for name in ("config", "project"):
+        assert (machine.root / f"usr/share/trivet/schema/{name}.schema.json").stat().st_size > 0
     # What the timer runs, as the unit has it.
     unit = (machine.root / "usr/lib/systemd/system/trivet-prune.service").read_text()
     commands = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)

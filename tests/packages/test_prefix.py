@@ -66,6 +66,12 @@ def test_every_program_of_the_build_is_installed(prefix):
     assert built == installed
 
 
+@pytest.mark.parametrize("name, options", [("config", []), ("project", ["--project"])])
+def test_the_schemas_for_editors_are_there(prefix, name, options):
+    installed = prefix.path / f"share/trivet/schema/{name}.schema.json"
+    assert installed.read_text() == check(prefix.path / "bin/trivet", "config", "schema", *options)
+
+
 def test_man_pages_and_completions_are_there(prefix):
     share = prefix.path / "share"
     for name in ("man/man1/trivet-run.1.gz", "man/man8/trivet-oci.8.gz",

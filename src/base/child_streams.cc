@@ -332,6 +332,8 @@ Result<int> Carrier::run() {
     }
     handle_time();
   }
+  // The child is not reaped yet, so its number is nobody else's.
+  if (failure_ && hooks_.group > 0) (void)::kill(-hooks_.group, SIGKILL);
   const int code = TRY(reap_child(pidfd_));
   if (failure_) return std::unexpected(std::move(*failure_));
   return code;

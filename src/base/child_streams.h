@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string_view>
+#include <sys/types.h>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -32,6 +33,9 @@ struct ChildHooks {
   // block.
   std::function<void()> terminate;
   std::function<void()> kill;
+  // The process group that a child which is no stand-in leads; 0: none. What is left of it when the
+  // child had to end is killed.
+  pid_t group = 0;
   // Sees what the child writes to its stderr, before the caller does.
   std::function<void(std::string_view)> on_stderr;
 };

@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "container/container.h"
 #include "monitor/attach.h"
 
 namespace trivet::monitor {
@@ -58,8 +59,10 @@ Result<AttachOutcome> attach_client(UniqueFd connection, const AttachOptions& op
 // started, so that the program finds the size when it begins.
 Result<> send_terminal_size(int connection, const AttachOptions& options);
 
-// Over the master of the pty of a process that is our child: `exec -it`. Reaps it.
-Result<AttachOutcome> pump_terminal(UniqueFd master, int pidfd, const AttachOptions& options);
+// Over the console of a process that is our child and leads a process group: `exec -it`. Reaps it.
+// Past the timeout it gets SIGTERM, two seconds later SIGKILL, and what is left of its group is
+// killed.
+Result<AttachOutcome> pump_terminal(container::Started child, const AttachOptions& options);
 
 // The caller's ends of the pipes that are the process's 0, 1 and 2. Invalid ones are left out: a
 // process that got the caller's own descriptors only has its signals forwarded.
@@ -68,6 +71,7 @@ struct StreamEnds {
   UniqueFd stdout_fd;
   UniqueFd stderr_fd;
 };
-Result<AttachOutcome> pump_streams(StreamEnds ends, int pidfd, const AttachOptions& options);
+Result<AttachOutcome> pump_streams(StreamEnds ends, const container::Started& child,
+                                   const AttachOptions& options);
 
 }  // namespace trivet::monitor

@@ -33,8 +33,10 @@ using Clock = std::chrono::steady_clock;
 // A pump between the caller and a child: through one descriptor both ways, or through pipes.
 class ChildPump {
  public:
-  ChildPump(int pidfd, const AttachOptions& options, InputEnd input, SignalTap signals)
-      : pidfd_(pidfd),
+  ChildPump(const container::Started& child, const AttachOptions& options, InputEnd input,
+            SignalTap signals)
+      : group_(child.pid),
+        pidfd_(child.pidfd.get()),
         options_(options),
         input_(std::move(input)),
         signals_(std::move(signals)),
@@ -64,6 +66,7 @@ class ChildPump {
   [[nodiscard]] int patience() const;
   void end_child();
 
+  pid_t group_;  // that it leads
   int pidfd_;
   const AttachOptions& options_;
   InputEnd input_;
@@ -180,6 +183,8 @@ Result<AttachOutcome> ChildPump::run() {
   }
   input_.restore();
   if (detached_) return AttachOutcome{.detached = true};
+  // What it has started. It is not reaped yet, so its number is nobody else's.
+  if (timed_out_) (void)::kill(-group_, SIGKILL);
   return AttachOutcome {
     .timed_out = timed_out_, .exit_code = TRY(reap_child(pidfd_))
   };
@@ -192,11 +197,11 @@ Result<> set_nonblocking(int fd) {
   return {};
 }
 
-Result<ChildPump> make_pump(int pidfd, const AttachOptions& options) {
+Result<ChildPump> make_pump(const container::Started& child, const AttachOptions& options) {
   using enum SignalTap::Forward;
   SignalTap signals = TRY(SignalTap::open(options.forward_signals ? kYes : kNo));
   InputEnd input = TRY(InputEnd::open(options));
-  return ChildPump(pidfd, options, std::move(input), std::move(signals));
+  return ChildPump(child, options, std::move(input), std::move(signals));
 }
 
 }  // namespace
@@ -283,8 +288,9 @@ InputEnd::Input InputEnd::read_some(size_t limit) {
   return {.data = std::move(scanned.forward), .detached = scanned.detached};
 }
 
-Result<AttachOutcome> pump_terminal(UniqueFd master, int pidfd, const AttachOptions& options) {
-  ChildPump pump = TRY(make_pump(pidfd, options));
+Result<AttachOutcome> pump_terminal(container::Started child, const AttachOptions& options) {
+  ChildPump pump = TRY(make_pump(child, options));
+  UniqueFd master = std::move(child.console);
   pump.terminal = true;
   if (const auto size = terminal_size(options.stdin_fd)) {
     TRY(set_terminal_size(master.get(), *size));
@@ -296,8 +302,9 @@ Result<AttachOutcome> pump_terminal(UniqueFd master, int pidfd, const AttachOpti
   return pump.run();
 }
 
-Result<AttachOutcome> pump_streams(StreamEnds ends, int pidfd, const AttachOptions& options) {
-  ChildPump pump = TRY(make_pump(pidfd, options));
+Result<AttachOutcome> pump_streams(StreamEnds ends, const container::Started& child,
+                                   const AttachOptions& options) {
+  ChildPump pump = TRY(make_pump(child, options));
   for (const UniqueFd* end : {&ends.stdin_fd, &ends.stdout_fd, &ends.stderr_fd}) {
     if (end->valid()) TRY(set_nonblocking(end->get()));
   }

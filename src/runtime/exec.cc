@@ -67,7 +67,7 @@ Result<AttachResult> exec_with_pipes(const container::Container& engine,
   return result_of(TRY(monitor::pump_streams({.stdin_fd = std::move(in.write_end),
                                               .stdout_fd = std::move(out.read_end),
                                               .stderr_fd = std::move(err.read_end)},
-                                             started.pidfd.get(), streams_of(options))));
+                                             started, streams_of(options))));
 }
 
 Result<AttachResult> exec_with_terminal(const container::Container& engine,
@@ -76,8 +76,7 @@ Result<AttachResult> exec_with_terminal(const container::Container& engine,
   const UniqueFd null = TRY(open_file("/dev/null", O_RDWR));
   request.stdio = {.stdin_fd = null.get(), .stdout_fd = null.get(), .stderr_fd = null.get()};
   container::Started started = TRY(engine.exec(request));
-  return result_of(TRY(monitor::pump_terminal(std::move(started.console), started.pidfd.get(),
-                                              streams_of(options))));
+  return result_of(TRY(monitor::pump_terminal(std::move(started), streams_of(options))));
 }
 
 Result<AttachResult> exec_detached(const container::Container& engine,
@@ -188,7 +187,8 @@ Result<int> exec_over_streams(const Home& home, const Observed& observed,
                             .stderr_fd = pipes.childs.stderr_fd.get()};
   const container::Started started = TRY(prepared.engine.exec(prepared.request));
   pipes.childs = {};
-  return carry_streams(std::move(pipes.ours), started.pidfd.get(), command, stdio);
+  return carry_streams(std::move(pipes.ours), started.pidfd.get(), command, stdio,
+                       {.group = started.pid});
 }
 
 }  // namespace trivet::runtime

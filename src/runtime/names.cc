@@ -76,9 +76,8 @@ std::string make_name() {
 }
 
 Result<std::optional<std::string>> owner_or_release(const Home& home, const std::string& name) {
-  const auto owner = holder(home, name);
-  if (!owner) return std::nullopt;
-  if (container_exists(home, *owner)) return owner;
+  auto owner = holder(home, name);
+  if (!owner || container_exists(home, *owner)) return owner;
   TRY(monitor::release_name(home.directories, name, *owner));
   return std::nullopt;
 }

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "linux/capabilities.h"
+#include "oci/process_text.h"
 #include "runtime/plan.h"
 
 namespace trivet::runtime {
@@ -187,6 +188,7 @@ Result<oci::Process> plan_process(const PlanInput& input, const std::string& hos
   process.terminal = input.options.terminal;
   process.args = TRY(plan_args(input));
   process.env = TRY(plan_env(input, hostname));
+  TRY(oci::require_utf8(process));
   process.cwd = TRY(plan_cwd(input));
   process.user = input.root.user;
   if (input.host.one_id && input.options.isolation != "microvm") TRY(fit_into_one_id(process.user));

@@ -1,5 +1,6 @@
 // Commands inside containers, and their streams.
 #include <chrono>
+#include <fcntl.h>
 #include <pty.h>
 #include <string>
 #include <sys/wait.h>
@@ -117,8 +118,8 @@ TEST_F(ContractExec, DescriptorsAreTheCallers) {
   will("box", probe("upper"), ExecScript().reads("typed").reads_end().prints("TYPED"));
   int in[2] = {-1, -1};
   int out[2] = {-1, -1};
-  ASSERT_EQ(pipe(in), 0);
-  ASSERT_EQ(pipe(out), 0);
+  ASSERT_EQ(pipe2(in, O_CLOEXEC), 0);
+  ASSERT_EQ(pipe2(out, O_CLOEXEC), 0);
   std::jthread typist([fd = in[1]] {
     std::this_thread::sleep_for(50ms);
     EXPECT_EQ(write(fd, "typed", 5), 5);

@@ -2,10 +2,10 @@
 // TRIVET_CONTRACT_IMAGE and TRIVET_CONTRACT_PROBE in it. TRIVET_DATA_DIR and TRIVET_STATE_DIR say
 // where it is.
 #include <cstdio>
-#include <cstdlib>
 #include <optional>
 
 #include "contract.h"
+#include "contract/environment.h"
 
 namespace trivet::contract {
 
@@ -13,21 +13,15 @@ namespace {
 
 std::optional<Bench> the_bench;
 
-std::string environment(const char* name, const char* standard) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? standard : value;
-}
-
 Result<Bench> open_bench() {
   const std::string name = environment("TRIVET_CONTRACT_RUNTIME", "null");
   const std::string image = environment("TRIVET_CONTRACT_IMAGE", "docker.io/library/probe:latest");
   const std::string program = environment("TRIVET_CONTRACT_PROBE", "/probe");
-  const int patience = std::max(1, std::atoi(environment("TRIVET_TEST_PATIENCE", "1").c_str()));
   if (name != "null") {
     return Bench {
       .null = nullptr, .runtime = TRY(Runtime::open({.runtime = name, .engine = {}}))
       , .image = image, .probe = program, .files_are_hidden = name == "microvm",
-          .patience = patience
+          .patience = patience()
     };
   }
   auto null = std::make_shared<NullRuntime>();
@@ -40,7 +34,7 @@ Result<Bench> open_bench() {
                .runtime = Runtime(null),
                .image = image,
                .probe = program,
-               .patience = patience};
+               .patience = patience()};
 }
 
 }  // namespace

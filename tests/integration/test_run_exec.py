@@ -131,9 +131,11 @@ def test_a_command_has_its_time(trivet, box):
     assert "its time" in result.stderr
     stubborn = 'trap "" TERM; while :; do sleep 0.2; done; : 1234'
     trivet.fails("exec", "--timeout", "500ms", box, "sh", "-c", stubborn, code=124)
+    # Nor does what it has started survive it.
+    trivet.fails("exec", "--timeout", "500ms", box, "sh", "-c", 'trap "" TERM; sleep 1234; true', code=124)
     # Not those of this look at them.
     wait_for(lambda: "1234" not in trivet.out("exec", box, "sh", "-c", "ps | grep -v grep | grep 12[3]4 || true"),
-                     what="both have ended")
+                     what="all have ended")
     assert trivet.out("exec", "--timeout", "1m", box, "echo", "in time") == "in time"
 
 

@@ -235,6 +235,8 @@ void Agent::signal(uint32_t id, int number) {
   if (own && number == SIGKILL) {
     if (auto* container = find_container(*own)) (void)container->kill_all(SIGKILL);
   }
+  // What it has started, too, if it was in a container already: its session is its own.
+  if (!own && number == SIGKILL) (void)::kill(-session->pid(), number);
   (void)::kill(session->pid(), number);
 }
 

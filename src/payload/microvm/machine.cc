@@ -6,6 +6,7 @@
 
 #include "base/fs.h"
 #include "base/paths.h"
+#include "oci/process_text.h"
 #include "payload/host_program.h"
 #include "payload/microvm/control.h"
 #include "payload/microvm/guest_filter.h"
@@ -326,6 +327,7 @@ Result<Prepared> prepare_member(const Request& request) {
 }
 
 Result<PreparedExec> prepare_machine_exec(const oci::Process& process, const std::string& user) {
+  TRY(oci::require_utf8(process));
   ProgramBuilder builder = TRY(ProgramBuilder::make());
   const ExecJob job {
     .request = {.process = oci::print_process(process), .user = user},

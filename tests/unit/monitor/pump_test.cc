@@ -26,13 +26,10 @@ Pipe make_pipe() {
   return {.read_end = UniqueFd(fds[0]), .write_end = UniqueFd(fds[1])};
 }
 
-struct Child {
-  pid_t pid = 0;
-  UniqueFd pidfd;
-};
-Child start_shell(const char* script, int in, int out, int err) {
-  Child child{.pid = fork()};
+container::Started start_shell(const char* script, int in, int out, int err) {
+  container::Started child{.pid = fork(), .pidfd = {}, .console = {}};
   if (child.pid == 0) {
+    setsid();
     dup2(in, 0);
     dup2(out, 1);
     dup2(err, 2);
@@ -47,8 +44,8 @@ TEST(PumpStreams, CarriesAllThreeStreamsAndTheExitCode) {
   Pipe child_in = make_pipe();
   Pipe child_out = make_pipe();
   Pipe child_err = make_pipe();
-  Child child = start_shell("wc -c; echo oops >&2; exit 7", child_in.read_end.get(),
-                            child_out.write_end.get(), child_err.write_end.get());
+  container::Started child = start_shell("wc -c; echo oops >&2; exit 7", child_in.read_end.get(),
+                                         child_out.write_end.get(), child_err.write_end.get());
   child_in.read_end.reset();
   child_out.write_end.reset();
   child_err.write_end.reset();
@@ -63,7 +60,7 @@ TEST(PumpStreams, CarriesAllThreeStreamsAndTheExitCode) {
   const auto outcome = pump_streams({.stdin_fd = std::move(child_in.write_end),
                                      .stdout_fd = std::move(child_out.read_end),
                                      .stderr_fd = std::move(child_err.read_end)},
-                                    child.pidfd.get(),
+                                    child,
                                     {.interactive = true,
                                      .stdin_fd = in.read_end.get(),
                                      .stdout_fd = out.write_end.get(),
@@ -77,13 +74,13 @@ TEST(PumpStreams, CarriesAllThreeStreamsAndTheExitCode) {
 }
 
 TEST(PumpStreams, ForwardsSignals) {
-  Child child =
+  const container::Started child =
       start_shell("trap 'exit 5' USR1; kill -USR1 $PPID; while :; do sleep 0.05; done", 0, 1, 2);
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGUSR1);
   sigprocmask(SIG_BLOCK, &set, nullptr);
-  const auto outcome = pump_streams({}, child.pidfd.get(), {});
+  const auto outcome = pump_streams({}, child, {});
   ASSERT_TRUE(outcome);
   EXPECT_EQ(outcome->exit_code, 5);
 }
@@ -109,8 +106,11 @@ TEST(PumpTerminal, DetachesByKeysAndLeavesTheProcess) {
   UniqueFd master_fd(master);
   UniqueFd slave_fd(slave);
   fcntl(master, F_SETFD, FD_CLOEXEC);
-  Child child = start_shell("read line; echo got $line; sleep 60", slave, slave, slave);
+  container::Started child =
+      start_shell("read line; echo got $line; sleep 60", slave, slave, slave);
   slave_fd.reset();
+  child.console = std::move(master_fd);
+  const pid_t pid = child.pid;
   Pipe in = make_pipe();
   Pipe out = make_pipe();
   std::jthread typist([&] {
@@ -124,16 +124,15 @@ TEST(PumpTerminal, DetachesByKeysAndLeavesTheProcess) {
     }
     (void)write_all(in.write_end.get(), "\x10\x11", "pipe");
   });
-  const auto outcome = pump_terminal(std::move(master_fd), child.pidfd.get(),
-                                     {.terminal = true,
-                                      .interactive = true,
-                                      .stdin_fd = in.read_end.get(),
-                                      .stdout_fd = out.write_end.get()});
+  const auto outcome = pump_terminal(std::move(child), {.terminal = true,
+                                                        .interactive = true,
+                                                        .stdin_fd = in.read_end.get(),
+                                                        .stdout_fd = out.write_end.get()});
   ASSERT_TRUE(outcome);
   EXPECT_TRUE(outcome->detached);
-  EXPECT_EQ(waitpid(child.pid, nullptr, WNOHANG), 0) << "it goes on";
-  kill(child.pid, SIGKILL);
-  waitpid(child.pid, nullptr, 0);
+  EXPECT_EQ(waitpid(pid, nullptr, WNOHANG), 0) << "it goes on";
+  kill(pid, SIGKILL);
+  waitpid(pid, nullptr, 0);
 }
 
 // A monitor of a few lines at the other end of an attach pair.

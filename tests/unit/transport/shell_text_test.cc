@@ -7,7 +7,7 @@
 #include "base/process.h"
 #include "base/spawn.h"
 #include "base/text.h"
-#include "hostile.h"
+#include "contract/hostile.h"
 
 namespace trivet::transport {
 namespace {

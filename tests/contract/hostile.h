@@ -49,4 +49,9 @@ inline std::vector<std::string> hostile_words() {
           std::string(30'000, '\'')};
 }
 
+// Whether a word of those is not UTF-8.
+inline bool is_binary(const std::string& word) {
+  return word.find('\xff') != std::string::npos;
+}
+
 }  // namespace trivet::transport

@@ -42,7 +42,7 @@ void replace_discovery(const std::string& directory, oci::Spec& spec) {
   for (oci::Mount& mount : spec.mounts) {
     if (mount.source == directory + "/hosts") mount.source = hosts;
     if (mount.source == directory + "/resolv.conf") {
-      mount.source = directory + "/resolv.conf.upstream";
+      mount.source = fmt::format("{}/{}", directory, kMachineResolver);
     }
   }
 }

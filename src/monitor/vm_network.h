@@ -23,8 +23,9 @@ inline constexpr const char* kMachinePortsAnnotation = "dev.trivet.vm.ports";
 Result<std::vector<net::PortMapping>> parse_machine_ports(std::string_view text);
 
 // In the pod's directory, where names of containers are asked of an extension: the hosts file that
-// has them, too.
+// has them, too, and the name servers for all others.
 inline constexpr const char* kMachineHosts = "hosts.machine";
+inline constexpr const char* kMachineResolver = "resolv.conf.machine";
 
 // Starts its network, in the namespace at this path, and adds to the configuration what the guest
 // has to know.

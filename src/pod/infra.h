@@ -46,6 +46,11 @@ inline constexpr const char* kDiscoveryAddress = "127.0.0.11";
 // A resolv.conf with kDiscoveryAddress in place of its servers, and with "options ndots:0" if it
 // says nothing about that.
 [[nodiscard]] std::string point_to_discovery(std::string_view resolv_conf);
+// The resolv.conf of a container that can't ask the extension, for it is a microVM of its own: with
+// the servers that are in the extension's settings, if any. kInvalidArgument for those that such a
+// container can't ask: all but IPv4 addresses at port 53, and the pod's loopback but 127.0.0.1.
+Result<std::string> bypass_discovery(std::string_view resolv_conf,
+                                     const std::vector<Extension>& extensions);
 
 struct InfraInputs {
   const PodRecord& record;

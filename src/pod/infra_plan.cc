@@ -1,8 +1,11 @@
 #include <algorithm>
+#include <arpa/inet.h>
 #include <array>
 #include <set>
+#include <sstream>
 
 #include "base/paths.h"
+#include "base/printable.h"
 #include "base/text.h"
 #include "linux/seccomp.h"
 #include "pod/infra.h"
@@ -74,6 +77,38 @@ oci::Linux plan_namespaces(const PodRecord& record) {
   return config;
 }
 
+std::string replace_servers(std::string_view resolv_conf, const std::vector<std::string>& servers) {
+  std::string text;
+  for (const std::string& server : servers) text += fmt::format("nameserver {}\n", server);
+  for (const std::string& line : split(resolv_conf, '\n')) {
+    const std::string_view trimmed = trim(line);
+    if (trimmed.empty() || trimmed.starts_with("nameserver")) continue;
+    text += fmt::format("{}\n", line);
+  }
+  return text;
+}
+
+// Of the settings of `dns`, which separates them by white space, and has ADDRESS#PORT too.
+Result<std::vector<std::string>> plain_servers(const std::string& settings) {
+  std::vector<std::string> servers;
+  std::istringstream words(settings);
+  for (std::string word; words >> word;) {
+    std::string address = word.ends_with("#53") ? word.substr(0, word.size() - 3) : word;
+    in_addr parsed{};
+    const bool is_v4 = inet_pton(AF_INET, address.c_str(), &parsed) == 1;
+    if (!is_v4 || (address.starts_with("127.") && address != "127.0.0.1")) {
+      return std::unexpected(
+          Error(ErrorCode::kInvalidArgument,
+                fmt::format("extension \"{}\": a container that is a microVM can't ask \"{}\"",
+                            kDiscoveryExtension, printable(word)))
+              .hint("such containers ask the servers themselves: name IPv4 addresses without a "
+                    "port"));
+    }
+    servers.push_back(std::move(address));
+  }
+  return servers;
+}
+
 }  // namespace
 
 std::string infra_environment(int socket) {
@@ -85,16 +120,20 @@ bool has_discovery(const std::vector<Extension>& extensions) {
 }
 
 std::string point_to_discovery(std::string_view resolv_conf) {
-  std::string text = fmt::format("nameserver {}\n", kDiscoveryAddress);
-  bool has_ndots = false;
-  for (const std::string& line : split(resolv_conf, '\n')) {
-    const std::string_view trimmed = trim(line);
-    if (trimmed.empty() || trimmed.starts_with("nameserver")) continue;
-    has_ndots = has_ndots || (trimmed.starts_with("options") && trimmed.contains("ndots:"));
-    text += fmt::format("{}\n", line);
-  }
+  const std::string text = replace_servers(resolv_conf, {kDiscoveryAddress});
+  const bool has_ndots = std::ranges::any_of(split(text, '\n'), [](std::string_view line) {
+    return trim(line).starts_with("options") && line.contains("ndots:");
+  });
   // Otherwise a container's name is looked for in the search domains first, by other servers.
   return has_ndots ? text : text + "options ndots:0\n";
+}
+
+Result<std::string> bypass_discovery(std::string_view resolv_conf,
+                                     const std::vector<Extension>& extensions) {
+  const auto dns = std::ranges::find(extensions, kDiscoveryExtension, &Extension::name);
+  std::vector<std::string> servers;
+  if (dns != extensions.end()) servers = TRY(plain_servers(dns->settings));
+  return servers.empty() ? std::string(resolv_conf) : replace_servers(resolv_conf, servers);
 }
 
 std::vector<std::string> extension_command(const Extension& extension) {

@@ -5,6 +5,7 @@
 #include <cassert>
 
 #include "payload/choose.h"
+#include "pod/infra.h"
 #include "runtime/plan.h"
 #include "runtime/pod_plan_parts.h"
 
@@ -261,6 +262,16 @@ Result<> plan_pod_record(const PodContext& context, PodPlan& plan) {
   return {};
 }
 
+// A microVM among the containers asks other servers than `dns` does not by way of it.
+Result<> check_discovery(const PodPlan& plan) {
+  if (plan.record.isolation == "microvm" || !pod::has_discovery(plan.record.extensions)) return {};
+  const bool has_machine = std::ranges::any_of(plan.containers, [](const auto& container) {
+    return container.options.isolation == "microvm";
+  });
+  if (has_machine) TRY(pod::bypass_discovery("", plan.record.extensions));
+  return {};
+}
+
 }  // namespace
 
 std::unexpected<Error> wrong_at(const manifest::Place& place, std::string_view what) {
@@ -291,6 +302,7 @@ Result<PodPlan> plan_pod(const PodPlanInput& input) {
   for (const manifest::Container& container : pod.containers) {
     plan.containers.push_back(TRY(plan_pod_container(context, container, plan)));
   }
+  TRY(check_discovery(plan));
   plan_names(context, plan);
   plan.sysctls = pod.security.sysctls;
   plan.warnings = input.manifest.warnings;

@@ -15,6 +15,7 @@
 #include "monitor/control.h"
 #include "monitor/vm_network.h"
 #include "net/routes.h"
+#include "payload/microvm/pod.h"
 #include "pod/infra.h"
 #include "pod/journal.h"
 #include "pod/remove.h"
@@ -81,6 +82,19 @@ Result<> pull_images(const Home& home, const PodPlan& plan, const PodOptions& op
   }
   if (failure) return std::unexpected(std::move(*failure));
   return {};
+}
+
+// Those of a pod that is one microVM are its disks. Images of the same layers share one.
+Result<> check_images(const Home& home, const PodPlan& plan) {
+  if (plan.record.isolation != "microvm") return {};
+  std::set<std::vector<std::string>> images;
+  for (const PlannedContainer& container : plan.containers) {
+    RunOptions options;
+    options.image = container.options.image;
+    options.pull = "missing";  // it is here by now
+    images.insert(TRY(resolve_image(home, options)).config.diff_ids);
+  }
+  return payload::microvm::check_pod_images(home.directories.data, images.size());
 }
 
 // ---------------------------------------------------------------- files
@@ -261,12 +275,15 @@ class PodCreation {
     const std::string text = TRY(read_file_at(directory.get(), "resolv.conf"));
     TRY(make_file(directory, "resolv.conf.upstream", text, 0644));
     if (!pod::has_discovery(plan_.record.extensions)) return {};
-    TRY(make_machine_hosts(directory));
+    TRY(make_machine_files(directory, text));
     return replace_file(directory.get(), "resolv.conf", pod::point_to_discovery(text));
   }
 
   // 127.0.0.11 is out of reach of a microVM among the containers; the names are few and known.
-  Result<> make_machine_hosts(const UniqueFd& directory) const {
+  Result<> make_machine_files(const UniqueFd& directory, const std::string& resolv_conf) const {
+    // plan_pod() has refused servers that a microVM can't ask.
+    const auto resolver = pod::bypass_discovery(resolv_conf, plan_.record.extensions);
+    TRY(make_file(directory, monitor::kMachineResolver, resolver.value_or(resolv_conf), 0644));
     std::string text = TRY(read_file_at(directory.get(), "hosts"));
     for (const pod::PodContainer& container : plan_.record.containers) {
       text += fmt::format("127.0.0.1\t{}\n", container.name);
@@ -354,6 +371,7 @@ Result<PodInfo> run_pod(const Home& home, const std::string& manifest, const Pod
   const std::string id = plan.record.id;
   const std::string name = plan.record.name;
   TRY(pull_images(home, plan, options));
+  TRY_IN(check_images(home, plan), "cannot run pod \"{}\"", name);
   TRY_IN(PodCreation(home, std::move(plan), options).run(), "cannot run pod \"{}\"", name);
   return describe_pod(home, id);
 }

@@ -235,6 +235,20 @@ def test_names_of_the_extension_are_known_in_the_machine(pods):
     assert get(pods, "machine", "native:8081") == "native"
 
 
+def test_names_of_elsewhere_are_asked_of_the_servers_in_the_settings(pods, trivet):
+    settings = {"dev.trivet.extensions": "dns", "dev.trivet.extension/dns": "10.1.2.3 10.1.2.4#53"}
+    pods.run(box("native"), box("machine"), annotations=in_vm("machine", **settings))
+    servers = [line for line in pods.exec("machine", "cat", "/etc/resolv.conf").splitlines() if "nameserver" in line]
+    assert servers == ["nameserver 10.1.2.3", "nameserver 10.1.2.4"]
+    assert "nameserver 127.0.0.11" in pods.exec("native", "cat", "/etc/resolv.conf")
+    trivet.run("pod", "rm", "-f", "pod")
+    settings["dev.trivet.extension/dns"] = "10.1.2.3#5353"
+    failed = trivet.fails("pod", "run", pods.write(box("native"), box("machine"),
+                                                  annotations=in_vm("machine", **settings)))
+    assert 'a container that is a microVM can\'t ask "10.1.2.3#5353"' in failed.stderr, failed.stderr
+    pods.run(box("native"), annotations=settings)
+
+
 def test_a_failure_takes_everything_back(pods, trivet):
     bad = {"name": "bad", "image": "busybox", "command": ["/nowhere"]}
     failed = trivet.fails("pod", "run", pods.write(box("native"), box("machine"), bad,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pathlib
+import re
 import signal
+import tarfile
 import time
 import urllib.request
 
@@ -13,6 +16,7 @@ import pytest
 
 import harness
 import vm_harness
+import wasm_harness
 from harness import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.cgroup, pytest.mark.microvm, pytest.mark.network,
@@ -262,6 +266,23 @@ def test_without_its_supervisor_a_pod_has_ended(pods, trivet):
     os.kill(pods.inspect()["MonitorPid"], signal.SIGKILL)
     wait_for(lambda: pods.inspect()["Phase"] == "failed", 20, "the pod has failed")
     wait_for(lambda: not pods.alive(), 20, "its machine has ended")
+
+
+def test_more_images_than_a_machine_has_room_for(pods, trivet, tmp_path):
+    """Each is a disk. They are counted as soon as they are there, and by their layers."""
+    names = [f"image{i}" for i in range(21)]
+    for name in names:
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            tar.addfile(tarfile.TarInfo(name))
+        layout = wasm_harness.Layout(tmp_path / name)
+        layout.tag(layout.image([data.getvalue()], {}, "linux/amd64"), name)
+        trivet.run("image", "import", layout.folder, name)
+    containers = [{"name": name, "image": name, "command": ["/nowhere"]} for name in names]
+    failed = trivet.fails("pod", "run", pods.manifest(*containers, busybox("more"), busybox("again")))
+    words = r"the pod has 22 images, and a microVM with the kernel \S+ has room for (20|4)\n"
+    assert re.search(words, failed.stderr), failed.stderr
+    assert trivet.run("pod", "ps", "--format", "json").json() == [] and trivet.containers() == []
 
 
 def test_servers_in_the_settings_of_dns(pods):

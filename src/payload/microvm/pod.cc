@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "guest/protocol.h"
 #include "payload/microvm/image_disk.h"
+#include "payload/microvm/kernel_store.h"
 
 namespace trivet::payload::microvm {
 
@@ -18,6 +19,12 @@ constexpr uint64_t kMib = uint64_t{1} << 20U;
 // Of the machine's kernel and agent, and of a container that has no limit.
 constexpr uint64_t kGuestMib = 64;
 constexpr uint64_t kUnlimitedMib = 256;
+
+// Places of QEMU's machine type microvm, with ACPI and without, and what takes some of them besides
+// images: the agent's line, the disk for what is written, shared files, the network.
+constexpr size_t kAcpiDevices = 24;
+constexpr size_t kDevices = 8;
+constexpr size_t kOtherDevices = 4;
 
 // Whether there is anything but directories, which are listed with their parents first.
 Result<bool> has_files(const std::string& directory, const std::string& below,
@@ -66,6 +73,19 @@ bool is_layered(const MemberSource& member) {
 }
 
 }  // namespace
+
+Result<> check_pod_images(const std::string& data_directory, size_t count) {
+  const auto kernel = current_kernel(vm_directory(data_directory));
+  if (!kernel) return {};
+  const size_t room = (kernel->acpi ? kAcpiDevices : kDevices) - kOtherDevices;
+  if (count <= room) return {};
+  return std::unexpected(
+      Error(ErrorCode::kLimitExceeded,
+            fmt::format("the pod has {} images, and a microVM with the kernel {} has room for {}",
+                        count, kernel->release, room))
+          .hint("let containers share an image, or be microVMs of their own: the annotations "
+                "dev.trivet.isolation/CONTAINER in place of runtimeClassName"));
+}
 
 Result<Sizes> plan_pod_sizes(const oci::Spec& infra, const PodSource& pod) {
   Sizes sizes = TRY(plan_sizes(infra));

@@ -46,6 +46,11 @@ struct Member {
   bool terminal = false;
 };
 
+// Whether a machine has room for so many images, each of which is one of its disks, with the
+// current kernel: how many devices a guest finds depends on it. kLimitExceeded says how many; where
+// there is no kernel nothing is said.
+Result<> check_pod_images(const std::string& data_directory, size_t count);
+
 // The annotation in the state of a container that is a member.
 inline constexpr const char* kMemberAnnotation = "dev.trivet.vm.member";  // its number
 

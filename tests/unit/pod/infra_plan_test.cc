@@ -104,5 +104,22 @@ TEST(InfraPlan, DiscoveryTakesTheServersPlace) {
   EXPECT_FALSE(has_discovery({}));
 }
 
+TEST(InfraPlan, AMicrovmAsksTheServersOfTheSettings) {
+  const auto bypass = [](const std::string& settings) {
+    return bypass_discovery("nameserver 10.0.0.1\nsearch a.example\n",
+                            {{.name = "dns", .path = "", .settings = settings}});
+  };
+  EXPECT_EQ(bypass("").value(), "nameserver 10.0.0.1\nsearch a.example\n");
+  EXPECT_EQ(bypass(" 10.0.0.2\t127.0.0.1#53\n").value(),
+            "nameserver 10.0.0.2\nnameserver 127.0.0.1\nsearch a.example\n");
+  for (const char* settings :
+       {"10.0.0.2#5353", "fd00::1", "127.0.0.11", "nobody", "10.0.0.2 \x1b[31m"}) {
+    const auto refused = bypass(settings);
+    ASSERT_FALSE(refused) << settings;
+    EXPECT_EQ(refused.error().message().find('\x1b'), std::string::npos);
+  }
+  EXPECT_EQ(bypass_discovery("nameserver 10.0.0.1\n", {}).value(), "nameserver 10.0.0.1\n");
+}
+
 }  // namespace
 }  // namespace trivet::pod

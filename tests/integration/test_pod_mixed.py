@@ -151,7 +151,7 @@ def test_volumes_are_the_same_in_the_machine(pods, trivet, tmp_path):
 
 def test_probes_restarts_and_exit_codes(pods, trivet):
     """The machine is restarted without the others, and its port is there again."""
-    pods.run(box("native"),
+    pods.run(box("native", volumeMounts=SHARED),
              box("machine", "echo begun >> /shared/starts; " + page("machine", 8080),
                  ports=[{"containerPort": 8080}], volumeMounts=SHARED,
                  startupProbe={"httpGet": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 60},

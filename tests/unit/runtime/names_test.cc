@@ -73,11 +73,11 @@ TEST_F(Names, ClaimOfAGoneContainerIsTakenOver) {
 
 TEST_F(Names, OnlyTheHolderReleases) {
   add(first_, "web");
-  EXPECT_TRUE(release_name(home_, "web", second_));
+  EXPECT_TRUE(monitor::release_name(home_.directories, "web", second_));
   EXPECT_EQ(*find_id(home_, "web"), first_);
-  EXPECT_TRUE(release_name(home_, "web", first_));
+  EXPECT_TRUE(monitor::release_name(home_.directories, "web", first_));
   EXPECT_FALSE(find_id(home_, "web"));
-  EXPECT_TRUE(release_name(home_, "web", first_));
+  EXPECT_TRUE(monitor::release_name(home_.directories, "web", first_));
 }
 
 }  // namespace

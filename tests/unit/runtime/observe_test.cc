@@ -117,7 +117,7 @@ TEST_F(Containers, PruneRemovesStoppedOnesAndStaleNames) {
   const auto pruned = prune_containers(home_);
   ASSERT_TRUE(pruned) << pruned.error().message();
   EXPECT_THAT(pruned->removed, ElementsAre("web"));
-  EXPECT_FALSE(exists(home_.names() + "/stale"));
+  EXPECT_FALSE(exists(home_.directories.names() + "/stale"));
 }
 
 TEST_F(Containers, VolumeInUseStays) {

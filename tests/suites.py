@@ -508,6 +508,8 @@ def run_stages(stages: list[Stage]) -> list[Row]:
 
 def main() -> int:
     options = parse_options()
+    # A background job of a shell has it ignored, and so would all that the tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if shutil.which("git") is None:
         print("scripts/test: git is needed", file=sys.stderr)
         return 2

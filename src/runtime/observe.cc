@@ -73,6 +73,12 @@ Result<Observed> observe(const Home& home, const std::string& id) {
   observed.status =
       TRY_IN(monitor::read_status(home.directories, id), "container {}", id.substr(0, 12));
   observed.monitor_alive = monitor::monitor_alive(home.directories, id);
+  // It may have ended between the two looks, and its last status is there before its lock goes.
+  const bool was_up = observed.status.phase != monitor::Phase::kCreated &&
+                      observed.status.phase != monitor::Phase::kExited;
+  if (was_up && !observed.monitor_alive) {
+    observed.status = TRY(monitor::read_status(home.directories, id));
+  }
   observed.init_alive = observed.status.init.pid > 0 && is_alive(observed.status.init);
   observed.state = judge_state(observed.status, observed.monitor_alive, observed.init_alive);
   return observed;

@@ -229,9 +229,7 @@ print(box.name, flush=True)
 
 
 def start_python(rest):
-    # A background job of a shell, as these tests may be, has SIGINT ignored, and so would the program.
-    return subprocess.Popen([sys.executable, "-c", PROGRAM + rest], stdout=subprocess.PIPE, text=True,
-                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    return subprocess.Popen([sys.executable, "-c", PROGRAM + rest], stdout=subprocess.PIPE, text=True)
 
 
 def test_the_end_of_the_interpreter_removes_what_is_open(host):

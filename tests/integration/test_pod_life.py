@@ -138,7 +138,8 @@ def test_a_job_ends_by_itself(pods):
     assert pods.trivet.out("pod", "wait", "pod") == "0"
     assert pods.inspect()["Phase"] == "succeeded"
     assert pods.trivet.logs("pod-a") == "done\n"
-    assert harness.processes_of(pods.trivet.base) == {}
+    # Who waits hears of the end before the supervisor has ended itself.
+    wait_for(lambda: harness.processes_of(pods.trivet.base) == {}, what="no process is left")
 
 
 def test_a_job_that_has_ended_before_it_ran_as_a_whole(pods):

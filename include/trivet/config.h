@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "trivet/engine.h"
 #include "trivet/export.h"
 #include "trivet/result.h"
 #include "trivet/types.h"
@@ -49,6 +50,11 @@ struct Settings {
 
   // Of this host.
   int64_t max_containers = 1024;
+  int64_t image_size = ImageLimits{}.size;                // as ImageLimits has it
+  int64_t image_layers = ImageLimits{}.layers;            // the same
+  int64_t image_layer_size = ImageLimits{}.layer_size;    // the same
+  int64_t image_layer_files = ImageLimits{}.layer_files;  // the same
+  std::vector<RegistrySettings> registries;               // in the order of the files
 
   int64_t microvm_cpus = 1;                  // of a microVM without a limit of its own
   int64_t microvm_memory = 512LL << 20U;     // the same
@@ -56,6 +62,13 @@ struct Settings {
   std::string microvm_vmm = "qemu";          // or "libkrun"
   std::string microvm_accelerator = "auto";  // or "kvm", "tcg"
   bool microvm_templates = true;             // restored rather than booted
+  int64_t microvm_max_cpus = 8;              // whatever its limits, or those of its pod, say
+  int64_t microvm_max_memory = 4LL << 30U;   // the same
+
+  // Of each pod.
+  std::chrono::milliseconds pod_start_timeout{60000};  // of one container; see PodOptions
+  std::chrono::milliseconds pod_grace{30000};          // of a manifest that says none
+  std::chrono::milliseconds pod_exec_timeout{300000};  // of `pod exec` without a terminal; 0: none
 };
 
 // Where a value comes from.
@@ -126,5 +139,11 @@ TRIVET_API Result<> check_config_file(const std::string& path, ConfigFileKind ki
 
 // The options of a run as the settings have them, but for what an isolation has of its own.
 [[nodiscard]] TRIVET_API RunOptions default_run_options(const Settings& settings);
+
+// The same for pods, whose manifests say the rest.
+[[nodiscard]] TRIVET_API PodOptions default_pod_options(const Settings& settings);
+
+// What an Engine is opened with: directories, limits of the host and of images, registries.
+[[nodiscard]] TRIVET_API EngineOptions default_engine_options(const Settings& settings);
 
 }  // namespace trivet

@@ -28,6 +28,8 @@ struct EngineOptions {
   std::string data_dir;          // empty: TRIVET_DATA_DIR, /var/lib/trivet or ~/.local/share/trivet
   std::string state_dir;         // empty: TRIVET_STATE_DIR, /run/trivet or $XDG_RUNTIME_DIR/trivet
   size_t max_containers = 1024;  // one more is kLimitExceeded
+  ImageLimits images;            // of those that are pulled and imported from now on
+  std::vector<RegistrySettings> registries;  // those about which there is something to say
 };
 
 // Everything that trivet can do on this host. A call that names something that is not there is

@@ -22,13 +22,23 @@ struct PodOptions {
   std::vector<std::string> config_files;  // paths
   // A field that trivet does not honour is a warning instead of an error.
   bool ignore_unsupported = false;
-  std::string name;           // instead of metadata.name
-  std::string isolation;      // instead of what the manifest says: "native", "microvm", "wasm"
+  std::string name;       // instead of metadata.name
+  std::string isolation;  // instead of what the manifest says: "native", "microvm", "wasm"
+  // What isolates a pod of which neither `isolation` nor its manifest says anything; as above. "":
+  // native, and what an image is made for. "wasm" is for those containers that say nothing.
+  std::string default_isolation;
   bool experimental = false;  // microVMs are allowed though they are not yet ripe
-  std::vector<std::string> publish;     // more ports, as -p has them
-  std::vector<std::string> extensions;  // NAME, or NAME=PATH; see docs/extensions.md
-  std::string pull;                     // "missing", "always", "never"; empty: each container's own
-  TransferOptions transfer;             // of the pulls; its progress is not used
+  // Of each container, until it is started and ready, besides the time that its probes may take.
+  // Init containers have all the time they need.
+  std::chrono::milliseconds start_timeout{60000};
+  std::chrono::seconds grace{30};  // of a manifest without terminationGracePeriodSeconds
+  // How large a microVM may be, whatever the manifest asks for.
+  int64_t microvm_max_cpus = 8;             // processors
+  int64_t microvm_max_memory = 4LL << 30U;  // bytes
+  std::vector<std::string> publish;         // more ports, as -p has them
+  std::vector<std::string> extensions;      // NAME, or NAME=PATH; see docs/extensions.md
+  std::string pull;          // "missing", "always", "never"; empty: each container's own
+  TransferOptions transfer;  // of the pulls; its progress is not used
   // Receives the events of all pulls.
   std::function<void(const std::string& image, const TransferEvent&)> progress;
   // Receives what is no failure, such as a field that is not honoured.

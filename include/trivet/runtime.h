@@ -213,10 +213,11 @@ class TRIVET_API Container {
 // A program that names none does what its user has configured, as the command line does. From weak
 // to strong: native, config.yml, project.yml (which may only isolate more), TRIVET_RUNTIME; then
 // what an image is made for; then RunOptions::isolation. The same files say whether microVMs are
-// allowed, and where what `engine` leaves empty is; nothing else is taken from them: limits of
-// containers are those of their RunOptions, which default_run_options() (trivet/config.h) begins
-// with those of the user. A program that must not depend on its user's configuration says so by a
-// name: with one, no file is read, nor is TRIVET_RUNTIME.
+// allowed, and what `engine` leaves at its default: directories, registries, limits of images.
+// Nothing else is taken from them: limits of containers are those of their RunOptions, which
+// default_run_options() (trivet/config.h) begins with those of the user. A program that must not
+// depend on its user's configuration says so by a name: with one, no file is read, nor is
+// TRIVET_RUNTIME.
 struct RuntimeOptions {
   // "native", "microvm" or "wasm": trivet itself, with this isolation for containers whose options
   // name none. "podman": podman's containers, see PodmanRuntime. "null": nothing runs, see

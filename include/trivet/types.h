@@ -52,6 +52,25 @@ struct TransferOptions {
   std::stop_token stop;       // ends the transfer with kCanceled
 };
 
+// What is particular about one registry, whatever image is wanted from it. Weaker than
+// TransferOptions.
+struct RegistrySettings {
+  std::string host;                  // as in references: "docker.io", "127.0.0.1:5000"
+  std::vector<std::string> mirrors;  // asked first on a pull, in order: "https://host[:port]"
+  bool plain_http = false;           // it speaks HTTP; credentials are then sent to loopback only
+  std::string ca_file;               // more certificate authorities, as PEM, of its mirrors too
+};
+
+// What images may be. One that is larger is kLimitExceeded, and nothing of it is left.
+struct ImageLimits {
+  int64_t size = 4LL << 30U;          // bytes, all layers unpacked
+  int64_t layers = 128;               // of one image
+  int64_t layer_size = 512LL << 20U;  // bytes, compressed
+  int64_t layer_files = 100000;       // files of one layer
+  // All of them.
+  friend bool operator==(const ImageLimits&, const ImageLimits&) = default;
+};
+
 // ---------------------------------------------------------------- what to run
 
 // One mount of a container, as `--mount` has it.
@@ -132,9 +151,12 @@ struct RunOptions {
   std::vector<std::string> cap_add;   // "NET_ADMIN", "ALL"
   std::vector<std::string> cap_drop;  // the same; what is in both is dropped
   bool privileged = false;            // all capabilities and devices, no seccomp, nothing masked
-  std::vector<std::string> security_opt;       // no-new-privileges, seccomp=…, apparmor=…, label=…,
-                                               // mask=…, unmask=…
-  std::vector<std::string> devices;            // HOST[:CONTAINER][:rwm], CDI's VENDOR/CLASS=NAME
+  std::vector<std::string> security_opt;  // no-new-privileges, seccomp=…, apparmor=…, label=…,
+                                          // mask=…, unmask=…
+  std::vector<std::string> devices;       // HOST[:CONTAINER][:rwm], CDI's VENDOR/CLASS=NAME
+  // Where files of CDI are, the later ones stronger; empty: TRIVET_CDI_SPEC_DIRS, else /etc/cdi and
+  // /var/run/cdi.
+  std::vector<std::string> cdi_spec_dirs;
   std::map<std::string, std::string> sysctls;  // by name: "net.core.somaxconn"
   std::string pid_mode;                        // "", "host", "container:NAME"
   std::string ipc_mode;                        // "", "host", "private"

@@ -30,12 +30,16 @@ Result<std::shared_ptr<Backend>> open_isolated(const RuntimeOptions& options) {
 }
 
 // Where the caller says nothing, as the command line does.
-EngineOptions configured_engine(EngineOptions engine, const Settings& settings) {
-  if (engine.data_dir.empty()) engine.data_dir = settings.data_directory;
-  if (engine.state_dir.empty()) engine.state_dir = settings.state_directory;
-  if (engine.max_containers == EngineOptions{}.max_containers) {
-    engine.max_containers = static_cast<size_t>(settings.max_containers);
+EngineOptions configured_engine(const EngineOptions& given, const Settings& settings) {
+  const EngineOptions standard;
+  EngineOptions engine = default_engine_options(settings);
+  if (!given.data_dir.empty()) engine.data_dir = given.data_dir;
+  if (!given.state_dir.empty()) engine.state_dir = given.state_dir;
+  if (given.max_containers != standard.max_containers) {
+    engine.max_containers = given.max_containers;
   }
+  if (given.images != standard.images) engine.images = given.images;
+  if (!given.registries.empty()) engine.registries = given.registries;
   return engine;
 }
 

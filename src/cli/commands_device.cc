@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "cli/format.h"
+#include "cli/run_options.h"
 #include "cli/session.h"
 #include "trivet/gpu.h"
 
@@ -49,20 +50,23 @@ Command make_device_ls() {
   struct Flags {
     bool quiet = false;
     std::string format;
+    std::vector<std::string> directories;
   };
   Command command;
   const auto flags = std::make_shared<Flags>();
   command.usages = {""};
   command.description =
       "Lists the devices that CDI files define, and says which files are broken, and why. They are "
-      "in /etc/cdi and /var/run/cdi, or in the directories of $TRIVET_CDI_SPEC_DIRS.";
+      "in /etc/cdi and /var/run/cdi, or in the directories of $TRIVET_CDI_SPEC_DIRS or "
+      "--cdi-spec-dir.";
   command.flag("-q,--quiet", flags->quiet, "Print names only");
+  declare_cdi_spec_dirs(command, flags->directories);
   add_format_option(command, flags->format).help =
       "Print a table, JSON (broken files are items with an Error), or a template such as "
       "'{{.Name}}'";
   command.example("trivet device ls", "Then: trivet run --device nvidia.com/gpu=all …");
   command.action = [flags](Session& session, const std::vector<std::string>&) -> Result<int> {
-    const CdiInventory found = list_cdi_devices();
+    const CdiInventory found = list_cdi_devices(flags->directories);
     if (flags->quiet) {
       for (const CdiDevice& device : found.devices) session.print(device.name + '\n');
       return 0;

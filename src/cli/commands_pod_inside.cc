@@ -9,6 +9,7 @@
 #include "cli/log_writer.h"
 #include "cli/session.h"
 #include "cli/stats_view.h"
+#include "trivet/config.h"
 
 namespace trivet::cli {
 
@@ -100,8 +101,16 @@ Result<int> logs(Session& session, const PodLogsFlags& flags, const std::string&
 
 // ---------------------------------------------------------------- exec, stats
 
-// A command that hangs does not hold up a script for ever.
-constexpr std::chrono::minutes kPodExecTime{5};
+using Timeout = std::optional<std::chrono::milliseconds>;
+
+// A command that hangs does not hold up a script for ever, unless its user wants that. A project
+// has no say: it is no command that runs something of it.
+Result<Timeout> own_exec_time() {
+  const ConfigSources own{.file = {}, .project = ProjectFile::kIgnore, .directory = {}};
+  const auto time = TRY(Configuration::load(own))
+  .settings().pod_exec_timeout;
+  return time.count() == 0 ? Timeout() : Timeout(time);
+}
 
 struct PodExecFlags {
   ExecFlags exec;
@@ -118,7 +127,7 @@ Result<int> exec(Session& session, const PodExecFlags& flags, Names arguments) {
       flags.container.empty() ? pod : fmt::format("{}-{}", pod, flags.container);
   ExecFlags limited = flags.exec;
   const bool goes_on = limited.exec.terminal || limited.exec.detach;
-  if (!limited.exec.timeout && !goes_on) limited.exec.timeout = kPodExecTime;
+  if (!limited.exec.timeout && !goes_on) limited.exec.timeout = TRY(own_exec_time());
   return exec_in(session, limited, *id, subject, std::move(arguments));
 }
 
@@ -170,7 +179,9 @@ Command make_pod_exec() {
   command.failure_code = kOwnFailure;
   command.description =
       "Runs COMMAND in a container of the pod: in its only one, or in that which -c names. Without "
-      "a terminal it has five minutes if --timeout gives it no other time. All else is as with "
+      "a terminal it has five minutes, or what is configured as pods.exec-timeout, if --timeout "
+      "gives "
+      "it no other time. All else is as with "
       "`trivet exec`.";
   command.value("-c,--container", "NAME", flags->container,
                 "The container, where there are several");

@@ -1,8 +1,11 @@
 #include "cli/run_configuration.h"
 
+#include <algorithm>
+
 #include "base/runtime_name.h"
 #include "payload/microvm/accelerator.h"
 #include "payload/microvm/machine.h"
+#include "payload/microvm/sizes.h"
 #include "payload/microvm/vmm_choice.h"
 #include "payload/wasm/limits.h"
 #include "runtime/default_runtime.h"
@@ -43,12 +46,16 @@ void annotate(const GivenOptions& given, const Settings& own, RunOptions& run) {
                   standard.microvm_accelerator);
   annotations.set("", microvm::kTemplateAnnotation, own.microvm_templates ? "on" : "off", "on");
   annotations.set("--disk", microvm::kDiskAnnotation, own.microvm_disk, standard.microvm_disk);
+  annotations.set("", microvm::kMaxCpusAnnotation, own.microvm_max_cpus, standard.microvm_max_cpus);
+  annotations.set("", microvm::kMaxMemoryAnnotation, own.microvm_max_memory,
+                  standard.microvm_max_memory);
   if (!run.cpu_quota && run.cpuset_cpus.empty()) {
-    annotations.set("", "krun.cpus", own.microvm_cpus, standard.microvm_cpus);
+    annotations.set("", "krun.cpus", std::min(own.microvm_cpus, own.microvm_max_cpus),
+                    standard.microvm_cpus);
   }
   if (!run.memory) {
-    annotations.set("", "krun.ram_mib", own.microvm_memory >> kMib,
-                    standard.microvm_memory >> kMib);
+    const int64_t memory = std::min(own.microvm_memory, own.microvm_max_memory);
+    annotations.set("", "krun.ram_mib", memory >> kMib, standard.microvm_memory >> kMib);
   }
 }
 
@@ -108,16 +115,13 @@ Result<> apply_configuration(PodOptions& options) {
   const Configuration configuration = TRY(Configuration::load());
   TRY(check_runtime(configuration,
                     options.isolation.empty() ? Isolation::kConfigured : Isolation::kGiven));
-  const Settings& settings = configuration.settings();
-  const bool is_native = settings.runtime.empty() || settings.runtime == "native";
-  if (options.isolation.empty() && !is_native) {
-    return std::unexpected(
-        Error(ErrorCode::kUnsupported,
-              fmt::format("{} has runtime {}, which is not made the default of pods",
-                          origin_text(configuration.origin("runtime")), settings.runtime))
-            .hint("say it for this pod: --isolation native, microvm or wasm"));
-  }
-  options.experimental = options.experimental || settings.experimental;
+  const PodOptions own = default_pod_options(configuration.settings());
+  options.default_isolation = own.default_isolation;
+  options.experimental = options.experimental || own.experimental;
+  options.start_timeout = own.start_timeout;
+  options.grace = own.grace;
+  options.microvm_max_cpus = own.microvm_max_cpus;
+  options.microvm_max_memory = own.microvm_max_memory;
   return {};
 }
 

@@ -19,8 +19,7 @@ GivenOptions watch_given(Command& command);
 // parsed.
 Result<> apply_configuration(const GivenOptions& given, RunFlags& flags);
 
-// The same for a pod, whose manifest says the rest: whether microVMs may be. Pods have no default
-// of what isolates them: one that is configured and not native is an error.
+// The same for a pod, whose manifest says the rest.
 Result<> apply_configuration(PodOptions& options);
 
 }  // namespace trivet::cli

@@ -1,5 +1,7 @@
 #include "cli/run_options.h"
 
+#include <filesystem>
+
 #include "base/text.h"
 #include "cli/gpus.h"
 
@@ -139,6 +141,7 @@ void declare_files(Command& command, RunFlags& flags) {
       .list("--device", "HOST[:INSIDE][:rwm]", run.devices,
             "Give access to a device, or one of CDI: nvidia.com/gpu=all")
       .completed_by(Completes::kFile);
+  declare_cdi_spec_dirs(command, run.cdi_spec_dirs);
   command
       .parsed(
           "--gpus", "all|N|device=ID,…",
@@ -313,6 +316,21 @@ Result<> check_conflicts(const RunOptions& options) {
 }
 
 }  // namespace
+
+// Another process, of a pool, may look for them from elsewhere.
+void declare_cdi_spec_dirs(Command& command, std::vector<std::string>& directories) {
+  OptionSpec& option = command.parsed(
+      "--cdi-spec-dir", "DIR",
+      [&directories](const std::string& text) -> Result<> {
+        std::error_code error;
+        directories.push_back(std::filesystem::absolute(text, error).string());
+        return {};
+      },
+      "Look for files of CDI in DIR, the last one given first");
+  option.defaults_to("$TRIVET_CDI_SPEC_DIRS, or /etc/cdi and /var/run/cdi")
+      .completed_by(Completes::kDirectory);
+  option.repeatable = true;
+}
 
 void declare_transfer_options(Command& command, TransferOptions& options) {
   command

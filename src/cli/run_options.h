@@ -26,6 +26,9 @@ void declare_run_options(Command& command, RunFlags& flags);
 // The finished options: IMAGE and the command taken from `arguments`, conflicts refused.
 Result<RunOptions> finish_run_options(const RunFlags& flags, std::vector<std::string> arguments);
 
+// Of `run` and `device ls`: where files of CDI are; absolute when they are stored.
+void declare_cdi_spec_dirs(Command& command, std::vector<std::string>& directories);
+
 // Options that `pull`, `push` and `run` share: credentials, TLS.
 void declare_transfer_options(Command& command, TransferOptions& options);
 

@@ -71,11 +71,9 @@ Result<EngineOptions> Session::engine_options() const {
   // A project has no say here, and the user's file is the one that it is outside of the namespace.
   const ConfigSources own{.file = {}, .project = ProjectFile::kIgnore, .directory = {}};
   const Configuration configuration = TRY(Configuration::load(own));
-  const Settings& settings = configuration.settings();
-  EngineOptions options{
-      .data_dir = globals_.data_dir.empty() ? settings.data_directory : globals_.data_dir,
-      .state_dir = globals_.state_dir.empty() ? settings.state_directory : globals_.state_dir,
-      .max_containers = static_cast<size_t>(settings.max_containers)};
+  EngineOptions options = default_engine_options(configuration.settings());
+  if (!globals_.data_dir.empty()) options.data_dir = globals_.data_dir;
+  if (!globals_.state_dir.empty()) options.state_dir = globals_.state_dir;
   const std::string said = TRY(enter_user_namespace(options));
   if (!said.empty()) remark(said);
   return options;

@@ -1,5 +1,6 @@
 // What people see of a configuration, and what containers get of it.
 #include "config/keys.h"
+#include "config/registries.h"
 
 namespace trivet {
 
@@ -15,7 +16,8 @@ std::optional<T> limit_of(int64_t value) {
 
 std::vector<SettingInfo> Configuration::describe() const {
   std::vector<SettingInfo> all;
-  const auto add = [&](const char* key, const nlohmann::ordered_json& value, const char* help) {
+  const auto add = [&](const std::string& key, const nlohmann::ordered_json& value,
+                       const char* help) {
     all.push_back(
         {.key = key,
          .json = value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace),
@@ -26,6 +28,11 @@ std::vector<SettingInfo> Configuration::describe() const {
   for (const config::Key& key : config::keys()) {
     add(key.path, config::value_json(key, settings_), key.help);
   }
+  const auto registries = config::registry_values(settings_);
+  if (registries.empty()) {
+    add(config::kRegistriesKey, nlohmann::ordered_json::object(), config::kRegistriesHelp);
+  }
+  for (const config::RegistryValue& entry : registries) add(entry.key, entry.value, entry.help);
   return all;
 }
 
@@ -46,6 +53,28 @@ RunOptions default_run_options(const Settings& settings) {
   run.log_max_size = static_cast<uint64_t>(settings.log_max_size);
   run.log_max_files = static_cast<int>(settings.log_max_files);
   return run;
+}
+
+PodOptions default_pod_options(const Settings& settings) {
+  PodOptions pod;
+  pod.default_isolation = settings.runtime;
+  pod.experimental = settings.experimental;
+  pod.start_timeout = settings.pod_start_timeout;
+  pod.grace = std::chrono::ceil<std::chrono::seconds>(settings.pod_grace);
+  pod.microvm_max_cpus = settings.microvm_max_cpus;
+  pod.microvm_max_memory = settings.microvm_max_memory;
+  return pod;
+}
+
+EngineOptions default_engine_options(const Settings& settings) {
+  return {.data_dir = settings.data_directory,
+          .state_dir = settings.state_directory,
+          .max_containers = static_cast<size_t>(settings.max_containers),
+          .images = {.size = settings.image_size,
+                     .layers = settings.image_layers,
+                     .layer_size = settings.image_layer_size,
+                     .layer_files = settings.image_layer_files},
+          .registries = settings.registries};
 }
 
 }  // namespace trivet

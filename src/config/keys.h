@@ -47,6 +47,9 @@ struct Key {
 // `text` as a file or a variable has it. kInvalidArgument, without the name of the key.
 Result<> store_value(const Key& key, const std::string& text, Settings& settings);
 
+// An absolute one, also for "~/…". kInvalidArgument.
+Result<std::string> parse_path(const std::string& text);
+
 // As it would be written in a file.
 [[nodiscard]] nlohmann::ordered_json value_json(const Key& key, const Settings& settings);
 // The same for a line of text.

@@ -59,7 +59,7 @@ std::string find_project_file(const std::string& directory) {
 
 bool is_trivets(const yaml::Node& root) {
   for (const yaml::Node::Member& member : root.members) {
-    if (member.name == "run") return true;
+    if (member.name == "run" || member.name == "microvm") return true;
     if (!nearest_name(member.name, {"runtime"}).empty()) return true;
   }
   return false;

@@ -7,12 +7,16 @@
 
 #include "base/fs.h"
 #include "base/text.h"
+#include "config/registries.h"
 
 namespace trivet::config {
 
 namespace {
 
 using yaml::Node;
+
+constexpr const char* kNotAProjects = "a project can't set it";
+constexpr const char* kWhereInstead = "it belongs into config.yml of the user or the host";
 
 // "a" and "a.b" of "a.b.c", and with it all names that may stand in a file.
 std::vector<std::string> names_below(const std::string& section, ConfigFileKind kind) {
@@ -25,6 +29,7 @@ std::vector<std::string> names_below(const std::string& section, ConfigFileKind 
     const std::string_view rest = path.substr(prefix.size());
     names.emplace(rest.substr(0, rest.find('.')));
   }
+  if (section.empty() && kind == ConfigFileKind::kConfig) names.emplace(kRegistriesKey);
   return {names.begin(), names.end()};
 }
 
@@ -64,6 +69,7 @@ class Reader {
                    const std::string& path) {
     if (const Key* key = find_key(path); key != nullptr) return read_key(*key, member);
     if (is_section(path)) return read_section(*member.value, path);
+    if (path == kRegistriesKey) return read_registries_of(member);
     const auto known = names_below(section, kind_);
     const std::string nearest = nearest_name(member.name, known);
     findings_.wrong(spot(member.line, member.column, path), "unknown key",
@@ -71,11 +77,18 @@ class Reader {
                                     : fmt::format("did you mean \"{}\"?", nearest));
   }
 
+  void read_registries_of(const Node::Member& member) {
+    if (kind_ == ConfigFileKind::kProject) {
+      return findings_.wrong(spot(member.line, member.column, kRegistriesKey), kNotAProjects,
+                             kWhereInstead);
+    }
+    read_registries(member, file_, settings_, origins_, findings_);
+  }
+
   void read_key(const Key& key, const Node::Member& member) {
     const Spot where = spot(member.line, member.column, key.path);
     if (kind_ == ConfigFileKind::kProject && key.project == ProjectMay::kNothing) {
-      return findings_.wrong(where, "a project can't set it",
-                             "it belongs into config.yml of the user or the host");
+      return findings_.wrong(where, kNotAProjects, kWhereInstead);
     }
     const Node& node = *member.value;
     // The runtime of this name is meant by it, not YAML's nothing.

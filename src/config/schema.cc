@@ -2,6 +2,7 @@
 #include "base/runtime_name.h"
 #include "base/text.h"
 #include "config/keys.h"
+#include "config/registries.h"
 
 namespace trivet {
 
@@ -90,6 +91,7 @@ std::string config_schema(ConfigFileKind kind) {
         words.size() == 1 ? schema["properties"] : section_of(schema, words.front());
     place[words.back()] = key_schema(key);
   }
+  if (!is_project) schema["properties"][config::kRegistriesKey] = config::registries_schema();
   return schema.dump(2) + '\n';
 }
 

@@ -122,13 +122,6 @@ Result<std::string> parse_choice(const Key& key, const std::string& text) {
   return std::unexpected(std::move(error).hint(fmt::format("did you mean \"{}\"?", nearest)));
 }
 
-Result<std::string> parse_path(const std::string& text) {
-  if (text.starts_with('/')) return text;
-  const char* home = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe)
-  if (text.starts_with("~/") && home != nullptr && *home == '/') return home + text.substr(1);
-  return wrong(fmt::format("\"{}\" is no absolute path", text), "begin it with / or ~/");
-}
-
 Result<std::string> parse_fuel(const Key& key, const std::string& text) {
   if (text == "off") return text;
   if (!parse_limited(key, text)) {
@@ -160,6 +153,13 @@ Result<std::string> parse_text(const Key& key, const std::string& text) {
 }
 
 }  // namespace
+
+Result<std::string> parse_path(const std::string& text) {
+  if (text.starts_with('/')) return text;
+  const char* home = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe)
+  if (text.starts_with("~/") && home != nullptr && *home == '/') return home + text.substr(1);
+  return wrong(fmt::format("\"{}\" is no absolute path", text), "begin it with / or ~/");
+}
 
 Result<> store_value(const Key& key, const std::string& text, Settings& settings) {
   if (const auto* flag = std::get_if<bool Settings::*>(&key.member)) {

@@ -86,7 +86,8 @@ bool trust_authorities(void* ssl_ctx, const std::string& ca_pem) {
 Result<TlsSettings> load_tls_settings(const std::string& host, bool verify,
                                       const std::string& ca_file) {
   TlsSettings settings{.verify = verify};
-  if (!ca_file.empty()) settings.ca_pem = TRY_IN(read_authorities(ca_file), "--ca-file");
+  if (!ca_file.empty())
+    settings.ca_pem = TRY_IN(read_authorities(ca_file), "certificate authorities");
   for (const std::string& directory : certificate_directories(host)) {
     TRY_IN(add_directory(directory, settings), "certificates for {}", host);
   }

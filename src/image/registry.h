@@ -24,6 +24,7 @@ struct RegistryOptions {
   std::string
       auth_file;  // else $REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json, ~/.docker/config.json
   std::vector<std::string> mirrors;  // tried first, in order: "https://host[:port]"
+  bool plain_http = false;           // the registry, which is no mirror, speaks HTTP
   std::chrono::seconds timeout{300};
   int parallel = 4;        // layers at once; at most 256 blobs in flight
   oci::Platform platform;  // empty: this host's

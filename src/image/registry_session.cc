@@ -51,7 +51,9 @@ Result<std::vector<Endpoint>> list_endpoints(const Reference& reference,
     result.push_back({.host = std::move(host), .scheme = scheme, .is_mirror = true});
   }
   const bool loopback = is_loopback(reference.registry);
-  result.push_back({.host = host_for(reference.registry), .scheme = loopback ? "" : "https"});
+  const char* scheme = loopback ? "" : "https";
+  if (options.plain_http) scheme = "http";
+  result.push_back({.host = host_for(reference.registry), .scheme = scheme});
   return result;
 }
 

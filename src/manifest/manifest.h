@@ -295,6 +295,7 @@ struct ParseOptions {
   std::vector<Text> configs;
   // What trivet does not honour, or does not know, is a warning instead of an error.
   bool ignore_unsupported = false;
+  int64_t grace_seconds = 30;  // of a pod that says none
 };
 
 // Everything that is wrong is found at once: the first in the order of the file is the error, the

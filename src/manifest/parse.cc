@@ -255,6 +255,7 @@ Error with_advice(Error error) {
 Result<Manifest> parse_manifest(std::string_view text, const ParseOptions& options) {
   Problems problems(options.ignore_unsupported);
   Reader reader(problems);
+  reader.manifest().pod.grace_seconds = options.grace_seconds;
   TRY(reader.read({options.file, std::string(text)}, Allowed::kEverything));
   for (const Text& config : options.configs) TRY(reader.read(config, Allowed::kConfigs));
   if (!reader.has_pod() && problems.none()) {

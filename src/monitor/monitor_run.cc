@@ -255,6 +255,7 @@ Result<> Monitor::prepare_payload(const oci::Spec& spec, const std::string& bund
     request.vm.experimental = true;  // the library has asked
     request.vm.blocks_signals = record_.init;
     request.vm.no_template = boots_;
+    request.vm.limits = TRY(payload::microvm::size_limits(spec.annotations));
     request.vm.seat = options_.seat;
     if (options_.seat == nullptr) TRY(start_vm_network(life, request.vm));
   } else {

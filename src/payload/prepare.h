@@ -15,6 +15,7 @@
 #include "oci/spec.h"
 #include "payload/choose.h"
 #include "payload/microvm/pod.h"
+#include "payload/microvm/sizes.h"
 
 namespace trivet::payload {
 
@@ -30,6 +31,7 @@ struct VmRequest {
   bool experimental = false;    // without it a microVM is refused: see is_experimental()
   int report = -1;              // see microvm/job.h; stays the caller's
   bool no_template = false;     // boot, whatever the annotations say
+  microvm::SizeLimits limits;   // of the machine
   bool blocks_signals = false;  // CreateOptions::SignalsAtStart, of the program in the guest
   VmNetwork network = VmNetwork::kNamespace;
   int network_socket = -1;  // kSocket; stays the caller's

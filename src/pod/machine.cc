@@ -75,6 +75,7 @@ Result<payload::Prepared> Machine::prepare(const Start& start) {
       .vm = {.experimental = true,  // the library has asked
              .report = report_.get(),
              .no_template = boots_,
+             .limits = TRY(payload::microvm::size_limits(start.infra.annotations)),
              .blocks_signals = true,
              .pod = &pod},
       .creator_starts = true};

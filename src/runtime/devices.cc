@@ -32,7 +32,9 @@ Result<> add_cdi_devices(const RunOptions& options, oci::Spec& spec) {
   }
   const cdi::HostView host{.device_at = find_device,
                            .exists = [](const std::string& path) { return exists(path); }};
-  return cdi::apply_devices(cdi::load_registry(cdi_directories()), names, host, spec);
+  const std::vector<std::string> directories =
+      options.cdi_spec_dirs.empty() ? cdi_directories() : options.cdi_spec_dirs;
+  return cdi::apply_devices(cdi::load_registry(directories), names, host, spec);
 }
 
 }  // namespace trivet::runtime

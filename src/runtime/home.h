@@ -3,16 +3,19 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "image/store.h"
 #include "monitor/record.h"
+#include "trivet/types.h"
 
 namespace trivet::runtime {
 
 struct Home {
   monitor::Directories directories;
   size_t max_containers = 1024;
+  std::vector<RegistrySettings> registries;
   image::Store store;
 
   [[nodiscard]] std::string containers() const { return directories.data + "/containers"; }

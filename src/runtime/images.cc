@@ -1,5 +1,6 @@
 #include "runtime/images.h"
 
+#include <algorithm>
 #include <ranges>
 
 #include "base/json.h"
@@ -26,10 +27,18 @@ Result<oci::Platform> parse_platform(const std::string& text) {
   return platform;
 }
 
-Result<image::RegistryOptions> registry_options(const TransferOptions& options) {
+// What the host has for this registry, where the options say nothing else.
+Result<image::RegistryOptions> registry_options(const Home& home, const std::string& host,
+                                                const TransferOptions& options) {
   image::RegistryOptions registry;
+  const auto own = std::ranges::find(home.registries, host, &RegistrySettings::host);
+  if (own != home.registries.end()) {
+    registry.mirrors = own->mirrors;
+    registry.plain_http = own->plain_http;
+    registry.ca_file = own->ca_file;
+  }
   registry.tls_verify = options.tls_verify;
-  registry.ca_file = options.ca_file;
+  if (!options.ca_file.empty()) registry.ca_file = options.ca_file;
   registry.credentials = options.credentials;
   registry.auth_file = options.auth_file;
   registry.platform = TRY(parse_platform(options.platform));
@@ -110,7 +119,7 @@ Json describe_image_config(const oci::ImageConfig& config) {
 
 Result<image::Image> pull_image(const Home& home, const image::Reference& reference,
                                 const TransferOptions& options) {
-  const image::RegistryOptions registry = TRY(registry_options(options));
+  const image::RegistryOptions registry = TRY(registry_options(home, reference.registry, options));
   return image::pull(home.store, reference, registry, progress_of(options), options.stop);
 }
 
@@ -118,8 +127,9 @@ Result<> push_image(const Home& home, const std::string& image, const std::strin
                     const TransferOptions& options) {
   const image::Image found = TRY(home.store.find(image));
   const auto target = TRY(image::parse_reference(destination.empty() ? image : destination));
-  return image::push(home.store, found, target, TRY(registry_options(options)),
-                     progress_of(options), options.stop);
+  return image::push(home.store, found, target,
+                     TRY(registry_options(home, target.registry, options)), progress_of(options),
+                     options.stop);
 }
 
 ImageInfo describe_image(const image::Image& image) {

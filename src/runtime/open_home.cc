@@ -19,6 +19,15 @@ Result<std::string> choose_directory(const std::string& given, const std::string
   return normal_path((current / path).string());
 }
 
+image::Limits limits_of(const ImageLimits& images) {
+  image::Limits limits;
+  limits.rootfs_bytes = static_cast<uint64_t>(images.size);
+  limits.layers = static_cast<size_t>(images.layers);
+  limits.layer_bytes = static_cast<uint64_t>(images.layer_size);
+  limits.files_per_layer = static_cast<uint64_t>(images.layer_files);
+  return limits;
+}
+
 }  // namespace
 
 Result<Home> open_home(const EngineOptions& options) {
@@ -27,9 +36,10 @@ Result<Home> open_home(const EngineOptions& options) {
   directories.state = TRY(choose_directory(options.state_dir, default_state_dir()));
   // What can't be finished is no reason to refuse everything: list_pods() says so.
   (void)pod::recover_pods(directories);
-  auto store = TRY(image::Store::open(directories.data));
+  auto store = TRY(image::Store::open(directories.data, limits_of(options.images)));
   return Home{.directories = std::move(directories),
               .max_containers = options.max_containers,
+              .registries = options.registries,
               .store = std::move(store)};
 }
 

@@ -58,6 +58,7 @@ void for_each_field(Options& options, Field&& field) {
   field("privileged", options.privileged);
   field("securityOpt", options.security_opt);
   field("devices", options.devices);
+  field("cdiSpecDirs", options.cdi_spec_dirs);
   field("sysctls", options.sysctls);
   field("pidMode", options.pid_mode);
   field("ipcMode", options.ipc_mode);

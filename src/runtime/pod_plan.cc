@@ -5,6 +5,7 @@
 #include <cassert>
 
 #include "payload/choose.h"
+#include "payload/microvm/sizes.h"
 #include "pod/infra.h"
 #include "runtime/plan.h"
 #include "runtime/pod_plan_parts.h"
@@ -12,8 +13,6 @@
 namespace trivet::runtime {
 
 namespace {
-
-constexpr int64_t kStartTimeoutMs = 60000;
 
 pod::Action action_of(const manifest::Action& action) {
   using From = manifest::Action::Kind;
@@ -100,11 +99,18 @@ Result<std::string> choose_pod_isolation(const PodPlanInput& input) {
   const manifest::Pod& pod = input.manifest.pod;
   TRY_IN(check_isolation(input.options.isolation), "--isolation");
   const std::string& asked = input.options.isolation;
-  std::string isolation = asked.empty() ? pod.isolation : asked;
-  if (isolation == "auto") isolation.clear();
+  std::string isolation = pod_isolation(pod, input.options);
   if (isolation == "microvm" && (pod.host_network || pod.host_pid)) {
-    return fail(ErrorCode::kInvalidArgument, "a microVM can't have the host's {}",
-                pod.host_network ? "network" : "processes");
+    Error error(ErrorCode::kInvalidArgument,
+                fmt::format("a microVM can't have the host's {}",
+                            pod.host_network ? "network" : "processes"));
+    const bool is_default = asked.empty() && pod.isolation.empty();
+    if (is_default) {
+      error = std::move(error).hint(
+          "pods are microVMs here unless they say something else: "
+          "--isolation native");
+    }
+    return std::unexpected(std::move(error));
   }
   return isolation;
 }
@@ -244,6 +250,7 @@ Result<> plan_pod_record(const PodContext& context, PodPlan& plan) {
   record.created = input.created;
   record.labels = pod.labels;
   record.annotations = pod.annotations;
+  limit_machines(input.options, record.annotations);
   record.isolation = context.isolation.empty() ? "native" : context.isolation;
   record.hostname = choose_pod_hostname(context);
   record.share_pid = pod.share_pid;
@@ -254,10 +261,12 @@ Result<> plan_pod_record(const PodContext& context, PodPlan& plan) {
   record.extensions = TRY(plan_extensions(input));
   record.grace_ms = pod.grace_seconds * 1000;
   if (pod.deadline_seconds) record.deadline_ms = *pod.deadline_seconds * 1000;
+  const int64_t start_timeout = input.options.start_timeout.count();
+  record.start_timeout_ms = start_timeout;
   for (size_t i = 0; i < pod.containers.size(); ++i) {
     record.containers.push_back(container_record(pod.containers[i], input.container_ids[i]));
     record.start_timeout_ms =
-        std::max(record.start_timeout_ms, kStartTimeoutMs + probes_take(record.containers.back()));
+        std::max(record.start_timeout_ms, start_timeout + probes_take(record.containers.back()));
   }
   return {};
 }
@@ -287,6 +296,25 @@ uint64_t cpu_shares_of(int64_t thousandths) {
   constexpr int64_t kLeast = 2;
   constexpr int64_t kMost = 262144;
   return static_cast<uint64_t>(std::clamp(thousandths * 1024 / 1000, kLeast, kMost));
+}
+
+std::string pod_isolation(const manifest::Pod& pod, const PodOptions& options) {
+  const std::string& asked = options.isolation.empty() ? pod.isolation : options.isolation;
+  if (asked == "auto") return {};
+  if (!asked.empty()) return asked;
+  return options.default_isolation == "native" ? "" : options.default_isolation;
+}
+
+// What a manifest says about that goes: it is for the host to decide.
+void limit_machines(const PodOptions& options, std::map<std::string, std::string>& annotations) {
+  namespace microvm = payload::microvm;
+  const PodOptions standard;
+  const auto set = [&](const char* annotation, int64_t most, int64_t usual) {
+    annotations.erase(annotation);
+    if (most != usual) annotations[annotation] = std::to_string(most);
+  };
+  set(microvm::kMaxCpusAnnotation, options.microvm_max_cpus, standard.microvm_max_cpus);
+  set(microvm::kMaxMemoryAnnotation, options.microvm_max_memory, standard.microvm_max_memory);
 }
 
 Result<PodPlan> plan_pod(const PodPlanInput& input) {

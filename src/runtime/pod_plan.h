@@ -78,6 +78,10 @@ struct PodPlanInput {
   std::function<std::string(const std::string& file)> find_companion;
 };
 
+// What the options, the manifest, or at last the options' default say; empty: each container for
+// itself.
+[[nodiscard]] std::string pod_isolation(const manifest::Pod& pod, const PodOptions& options);
+
 // Errors are kInvalidArgument or kUnsupported and name the field with its line.
 Result<PodPlan> plan_pod(const PodPlanInput& input);
 

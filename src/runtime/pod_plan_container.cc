@@ -191,6 +191,7 @@ void plan_metadata(const PodContext& context, const Container& container, RunOpt
   for (const auto& [key, value] : context.pod.annotations) {
     if (!is_for_pod(key)) options.annotations[key] = value;
   }
+  limit_machines(context.input.options, options.annotations);
 }
 
 // What a machine listens on has to be known: the ports that the manifest names.

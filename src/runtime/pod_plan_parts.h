@@ -43,6 +43,9 @@ Result<std::vector<MountOption>> plan_pod_mounts(const PodContext& context,
 [[nodiscard]] int64_t cpu_quota_of(int64_t thousandths);
 [[nodiscard]] uint64_t cpu_shares_of(int64_t thousandths);
 
+// Puts how large a microVM may be into its annotations.
+void limit_machines(const PodOptions& options, std::map<std::string, std::string>& annotations);
+
 Result<PlannedContainer> plan_pod_container(const PodContext& context,
                                             const manifest::Container& container, PodPlan& plan);
 

@@ -333,9 +333,7 @@ class PodCreation {
 
 Result<PodPlan> make_plan(const Home& home, const manifest::Manifest& manifest,
                           const PodOptions& options) {
-  const std::string& isolation =
-      options.isolation.empty() ? manifest.pod.isolation : options.isolation;
-  const bool is_machine = isolation == "microvm";
+  const bool is_machine = pod_isolation(manifest.pod, options) == "microvm";
   PodPlanInput input{.manifest = manifest,
                      .options = options,
                      .id = make_id(),
@@ -352,7 +350,8 @@ Result<PodPlan> make_plan(const Home& home, const manifest::Manifest& manifest,
 
 Result<manifest::Manifest> parse(const std::string& text, const PodOptions& options) {
   manifest::ParseOptions parse{.file = options.manifest_name,
-                               .ignore_unsupported = options.ignore_unsupported};
+                               .ignore_unsupported = options.ignore_unsupported,
+                               .grace_seconds = options.grace.count()};
   for (const std::string& path : options.config_files) {
     parse.configs.push_back({ .file = path, .content = TRY(read_file(path)) });
   }

@@ -1,11 +1,13 @@
 """config.yml, project.yml and TRIVET_RUNTIME as people meet them."""
 
 import json
+import time
 
 import jsonschema
 import pytest
 import yaml
 
+import harness
 from harness import ROOT, Trivet
 
 
@@ -78,8 +80,14 @@ def test_the_schemas_are_those_that_are_shipped(config, options, name):
 
 
 EXAMPLES = ["runtime: krun", "runtime: null", "run: {memory: 64m, cpus: 1.5, pids: none, stop-timeout: 1m30s}",
-            "run: {fuel: off}", "limits: {containers: 5}", "microvm: {disk: 8GiB}", "microvm:\n"]
-MISTAKES = ["runtime: micro", "run: {memory: null}", "run: {memory: lots}", "run: {cpus: many}", "limits: {containers: 0}",
+            "run: {fuel: off}", "registries: {docker.io: {mirrors: ['https://a:5000/', 'http://[::1]']}}",
+            "registries: {'127.0.0.1:5000': {plain-http: true, ca-file: ~/ca.pem}}", "registries:\n",
+            "registries: {a.b: null}", "limits: {image-size: 1g}", "pods: {exec-timeout: none}",
+            "microvm: {max-memory: 8g, max-cpus: 12}", "limits: {containers: 5}", "microvm: {disk: 8GiB}", "microvm:\n"]
+MISTAKES = ["registries: [a]", "registries: {'https://a': {}}", "registries: {a: {mirrors: [a]}}",
+            "registries: {a: {mirror: []}}", "registries: {a: {mirrors: ['https://a/b']}}",
+            "registries: {a: {plain-http: 1}}", "registries: {a: {ca-file: b}}", "pods: {grace: soon}",
+            "limits: {image-layers: 0}", "runtime: micro", "run: {memory: null}", "run: {memory: lots}", "run: {cpus: many}", "limits: {containers: 0}",
             "run: {stop-timeout: soon}", "runn: {}", "run: {network: bridge}", "microvm: {templates: 3}"]
 
 
@@ -121,17 +129,20 @@ MANIFEST = ("apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  HOST\n"
             "  containers: [{name: app, image: busybox, command: [sleep, '60']}]\n")
 
 
-def test_a_pod_is_not_run_with_less_than_is_configured(configured, tmp_path):
+def test_a_pod_has_the_configured_runtime(configured, tmp_path):
     manifest = tmp_path / "pod.yaml"
     manifest.write_text(MANIFEST.replace("HOST", ""))
     trivet = configured("runtime: microvm\n")
-    failed = trivet.fails("pod", "run", manifest, code=1)
-    assert "config.yml:1 has runtime microvm" in failed.stderr and "--isolation" in failed.stderr
     # The gate of microVMs shows that it would have been one.
-    asked = trivet.fails("pod", "run", "--isolation", "microvm", manifest, code=1)
-    assert "experimental" in asked.stderr
+    for variable in ({}, {"TRIVET_RUNTIME": "krun"}):
+        assert "experimental" in trivet.fails("pod", "run", manifest, code=1, env=variable).stderr
+    manifest.write_text(MANIFEST.replace("HOST", "hostNetwork: true"))
+    failed = trivet.fails("pod", "run", manifest, code=1)
+    assert "the host's network" in failed.stderr and "--isolation native" in failed.stderr
     null = trivet.fails("pod", "run", manifest, code=1, env={"TRIVET_RUNTIME": "null"})
     assert "the runtime null runs nothing" in null.stderr
+    podman = trivet.fails("pod", "run", manifest, code=1, env={"TRIVET_RUNTIME": "podman"})
+    assert 'unknown runtime "podman"' in podman.stderr
 
 
 needs_root = pytest.mark.root
@@ -191,3 +202,99 @@ def test_the_sizes_of_microvms(configured, nothing_left):
     assert 200 << 10 < total < 300 << 10
     # An option is stronger.
     assert trivet.out("run", "--rm", "--isolation", "native", "busybox", "echo", "native") == "native"
+
+
+@needs_root
+@pytest.mark.microvm
+def test_a_pod_is_a_microvm_where_that_is_configured(configured, nothing_left, tmp_path):
+    trivet = configured("runtime: microvm\nexperimental: true\nmicrovm: {max-memory: 256m}\n")
+    manifest = tmp_path / "pod.yaml"
+    manifest.write_text(MANIFEST.replace("HOST", ""))
+    trivet.run("pod", "run", manifest, timeout=240)
+    assert trivet.run("pod", "inspect", "web").json()[0]["Isolation"] == "microvm"
+    total = int(trivet.out("pod", "exec", "web", "cat", "/proc/meminfo").split()[1])
+    assert total < 256 << 10
+    trivet.run("pod", "rm", "--force", "web")
+    own = trivet.fails("run", "--rm", "--network", "none", "--memory", "300m", "busybox", "true", code=125)
+    assert "300 MiB of memory, but a microVM has 128 to 256 MiB" in own.stderr
+
+
+@needs_root
+def test_the_times_of_pods(configured, nothing_left, tmp_path):
+    trivet = configured("pods: {start-timeout: 2s, grace: 1s, exec-timeout: 1s}\n")
+    manifest = tmp_path / "pod.yaml"
+    manifest.write_text(MANIFEST.replace("HOST", "").replace("sleep, '60'", "sh, -c, \"trap '' TERM; sleep 60\""))
+    trivet.run("pod", "run", manifest)
+    assert trivet.fails("pod", "exec", "web", "sleep", "60", code=124)
+    started = time.monotonic()
+    trivet.run("pod", "stop", "web")
+    assert time.monotonic() - started < 25, "not the 30 seconds of Kubernetes"
+    trivet.run("pod", "rm", "--force", "web")
+    manifest.write_text(MANIFEST.replace("HOST", "").replace(
+        "image:", "readinessProbe: {exec: {command: ['false']}}, image:"))
+    assert "is not ready after 2 s" in trivet.fails("pod", "run", manifest, code=1).stderr
+
+
+# ---------------------------------------------------------------- registries and what comes from them
+
+@pytest.fixture
+def mirrored(registry, busybox_layout, config):
+    """trivet for which REGISTRY.invalid, which nobody has, is the test's own registry."""
+    registry.push_layout(busybox_layout, "b:t")
+    trivet = config(f"registries:\n  registry.invalid: {{mirrors: ['http://{registry.host}']}}\n")
+    trivet.image = "registry.invalid/b:t"
+    return trivet
+
+
+def test_a_mirror_is_asked_by_pull(mirrored):
+    mirrored.run("pull", "--quiet", mirrored.image)
+    assert mirrored.run("image", "inspect", mirrored.image).json()
+    assert values(mirrored, "registries")["registries.registry.invalid.mirrors"]["Origin"].endswith(":2")
+
+
+@needs_root
+def test_a_mirror_is_asked_by_run_pools_and_pods(mirrored, nothing_left, tmp_path):
+    trivet, none = mirrored, ("--network", "none")
+    assert trivet.out("run", "--rm", *none, trivet.image, "echo", "ran") == "ran"
+    trivet.run("rmi", trivet.image)
+    trivet.run("pool", "create", *none, "p", trivet.image, "true")
+    trivet.run("pool", "rm", "-f", "p")
+    trivet.run("rmi", trivet.image)
+    manifest = tmp_path / "pod.yaml"
+    manifest.write_text(MANIFEST.replace("HOST", "").replace("busybox", trivet.image))
+    trivet.run("pod", "run", manifest)
+    trivet.run("pod", "rm", "--force", "web")
+
+
+def test_plain_http_is_for_the_registry_that_is_named(config, make_registry, busybox_layout, tmp_path):
+    registry = make_registry()
+    reference = registry.push_layout(busybox_layout, "b:t")
+    # Another name of the loopback address, with which HTTP is not tried by itself.
+    named = reference.replace("127.0.0.1", "0.0.0.0")
+    assert config("").run("pull", "--quiet", named, check=False).returncode != 0
+    trivet = config(f"registries: {{'{named.split('/')[0]}': {{plain-http: true}}}}\n")
+    trivet.run("pull", "--quiet", named)
+    trivet.run("push", "--quiet", named, named.replace("b:t", "b:new"))
+    assert "b:new" not in trivet.run("images").stdout
+    trivet.run("pull", "--quiet", named.replace("b:t", "b:new"))
+
+
+def test_what_a_project_says_of_registries_is_refused(mirrored, tmp_path):
+    (tmp_path / "project.yml").write_text("runtime: native\nregistries: {docker.io: {plain-http: true}}\n")
+    failed = mirrored.fails("run", mirrored.image, code=125, cwd=tmp_path)
+    assert "project.yml:2:1: registries: a project can't set it" in failed.stderr
+
+
+@pytest.mark.parametrize("limit, said", [
+    ("image-layers: 1", "the limit is 1"), ("image-layer-files: 3", "more than 3 files"),
+    ("image-size: 1m", "MiB")])
+def test_images_have_limits(config, registry, scratch, limit, said):
+    layers = [harness.LayerTar().file("a", b"a" * (2 << 20)).bytes(),
+              harness.LayerTar().file("b", b"b").file("c", b"c").file("d", b"d").file("e", b"e").bytes()]
+    layout = scratch / "layout"
+    harness.write_oci_layout(layout, layers, {}, "two")
+    reference = registry.push_layout(layout, "two:t", "two")
+    trivet = config(f"limits: {{{limit}}}\n")
+    assert said in trivet.fails("pull", "--quiet", reference).stderr
+    assert trivet.run("images", "--quiet").stdout == ""
+    config("").run("pull", "--quiet", reference)

@@ -267,3 +267,19 @@ def test_the_containers_of_a_pod_get_devices_of_their_own(cdi, tmp_path):
     manifest.write_text(POD.replace('"2"', '"3"'))
     told = cdi.trivet.fails("pod", "run", "--pull", "never", manifest).stderr
     assert "there is no CDI device vendor.com/class=3" in told
+
+
+def test_directories_of_the_command_line_replace_those_of_the_variable(cdi, tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        cdi.write({"a": {"env": [f"WHO={name}"]}}, directory=tmp_path / name)
+    cdi.write({"b": {"env": ["WHO=variable"]}})
+    asked = ("--cdi-spec-dir", tmp_path / "first", "--cdi-spec-dir", tmp_path / "second")
+    assert cdi.sh("echo $WHO", *asked, "--device", "vendor.com/class=a").stdout == "second\n"
+    assert "vendor.com/class=b" in cdi.fails(*asked, "--device", "vendor.com/class=b")
+    assert cdi.trivet.run("device", "ls", "--quiet", *asked).lines == ["vendor.com/class=a"]
+    # A pool prepares its containers in a process of its own, which is elsewhere.
+    cdi.trivet.run("pool", "create", "--network", "none", "--cdi-spec-dir", "second", "--device",
+                   "vendor.com/class=a", "p", "busybox", "sh", "-c", "echo $WHO", cwd=tmp_path)
+    assert cdi.trivet.run("pool", "run", "p").stdout == "second\n"
+    cdi.trivet.run("pool", "rm", "--force", "p")

@@ -106,8 +106,8 @@ class Machine {
   }
 
   [[nodiscard]] Result<Sizes> plan_size() const {
-    if (request_.vm.pod == nullptr) return plan_sizes(request_.spec);
-    return plan_pod_sizes(request_.spec, *request_.vm.pod);
+    if (request_.vm.pod == nullptr) return plan_sizes(request_.spec, request_.vm.limits);
+    return plan_pod_sizes(request_.spec, *request_.vm.pod, request_.vm.limits);
   }
 
   Result<> plan_pod() {
@@ -290,9 +290,10 @@ Result<Prepared> prepare_machine(const Request& request) {
 Result<MachineCheck> check_machine(const oci::Spec& spec, const std::string& data_directory) {
   MachineCheck check;
   const Request request{
-      .spec = spec, .data_directory = data_directory, .on_warning = [&](const std::string& text) {
-        check.warnings.push_back(text);
-      }};
+      .spec = spec,
+      .data_directory = data_directory,
+      .vm = {.limits = TRY(size_limits(spec.annotations))},
+      .on_warning = [&](const std::string& text) { check.warnings.push_back(text); }};
   TRY(Machine(request).check());
   return check;
 }

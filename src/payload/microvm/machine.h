@@ -13,7 +13,8 @@ inline constexpr const char* kTemplateAnnotation = "dev.trivet.vm.template";  //
 inline constexpr const char* kDiskName = "scratch.ext4";
 
 // What would keep prepare_machine() from working, without making anything: sizes, what a VM can't
-// have, the machine's program, the accelerator, the kernel.
+// have, the machine's program, the accelerator, the kernel. Of a container of trivet's own: what
+// its annotations allow holds.
 struct MachineCheck {
   std::vector<std::string> warnings;
 };

@@ -87,22 +87,23 @@ Result<> check_pod_images(const std::string& data_directory, size_t count) {
                 "dev.trivet.isolation/CONTAINER in place of runtimeClassName"));
 }
 
-Result<Sizes> plan_pod_sizes(const oci::Spec& infra, const PodSource& pod) {
-  Sizes sizes = TRY(plan_sizes(infra));
+Result<Sizes> plan_pod_sizes(const oci::Spec& infra, const PodSource& pod,
+                             const SizeLimits& limits) {
+  Sizes sizes = TRY(plan_sizes(infra, limits));
   uint32_t vcpus = 0;
   uint64_t memory_mib = kGuestMib;
   for (const MemberSource& member : pod.members) {
-    vcpus += TRY(plan_sizes(member.spec))
+    vcpus += TRY(plan_sizes(member.spec, limits))
     .vcpus;
     memory_mib += memory_of(member);
   }
   // Init containers and the others don't run at once, so that this is rather more than needed; the
   // host gives memory only when it is used.
   if (!is_sized(infra)) {
-    sizes.memory_mib = std::clamp(memory_mib, kDefaultMemoryMib, kMaxMemoryMib);
+    sizes.memory_mib = std::min(std::max(memory_mib, kDefaultMemoryMib), limits.memory_mib);
   }
   const bool has_vcpus = sizes.vcpus != kDefaultVcpus;
-  if (!has_vcpus && vcpus > pod.members.size()) sizes.vcpus = std::min(vcpus, kMaxVcpus);
+  if (!has_vcpus && vcpus > pod.members.size()) sizes.vcpus = std::min(vcpus, limits.vcpus);
   return sizes;
 }
 

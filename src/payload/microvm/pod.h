@@ -56,7 +56,8 @@ inline constexpr const char* kMemberAnnotation = "dev.trivet.vm.member";  // its
 
 // As many CPUs and as much memory as the containers may use together, unless the pod's own
 // configuration says how much; see sizes.h.
-Result<Sizes> plan_pod_sizes(const oci::Spec& infra, const PodSource& pod);
+Result<Sizes> plan_pod_sizes(const oci::Spec& infra, const PodSource& pod,
+                             const SizeLimits& limits = {});
 
 // The pod's content, as its parts are given to the machine.
 class PodContent {

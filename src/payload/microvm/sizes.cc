@@ -39,10 +39,10 @@ Result<uint32_t> limited_vcpus(uint64_t wanted, uint32_t limit, std::string_view
               limit);
 }
 
-Result<uint64_t> limited_memory(uint64_t mib, uint64_t least, std::string_view source) {
-  if (mib >= least && mib <= kMaxMemoryMib) return mib;
+Result<uint64_t> limited_memory(uint64_t mib, uint64_t most, std::string_view source) {
+  if (mib >= kMinMemoryMib && mib <= most) return mib;
   return fail(ErrorCode::kLimitExceeded, "{}: {} MiB of memory, but a microVM has {} to {} MiB",
-              source, mib, kMinMemoryMib, kMaxMemoryMib);
+              source, mib, kMinMemoryMib, most);
 }
 
 // As many as can run at once under the limits, at least one.
@@ -63,44 +63,61 @@ Result<std::optional<uint64_t>> cpus_of_limits(const oci::Spec& spec) {
   return count;
 }
 
-Result<uint32_t> plan_vcpus(const oci::Spec& spec) {
+Result<uint32_t> plan_vcpus(const oci::Spec& spec, const SizeLimits& limits) {
   if (const auto text = find_annotation(spec, kCpusAnnotation)) {
     const double cpus = std::ceil(TRY(parse_amount(*text, kCpusAnnotation)));
-    return limited_vcpus(static_cast<uint64_t>(std::min(cpus, 1e6)), kMaxAnnotatedVcpus,
+    return limited_vcpus(static_cast<uint64_t>(std::min(cpus, 1e6)), limits.annotated_vcpus,
                          fmt::format("annotation {}", kCpusAnnotation));
   }
   if (spec.vm && spec.vm->hw_config && spec.vm->hw_config->vcpus) {
-    return limited_vcpus(*spec.vm->hw_config->vcpus, kMaxVcpus, "vm.hwConfig.vcpus");
+    return limited_vcpus(*spec.vm->hw_config->vcpus, limits.vcpus, "vm.hwConfig.vcpus");
   }
   const auto count = TRY(cpus_of_limits(spec));
   if (!count) return kDefaultVcpus;
-  return limited_vcpus(*count, kMaxVcpus, "linux.resources.cpu");
+  return limited_vcpus(*count, limits.vcpus, "linux.resources.cpu");
 }
 
-Result<uint64_t> plan_memory(const oci::Spec& spec) {
+Result<uint64_t> plan_memory(const oci::Spec& spec, uint64_t most) {
   if (const auto text = find_annotation(spec, kMemoryAnnotation)) {
     const double mib = std::ceil(TRY(parse_amount(*text, kMemoryAnnotation)));
-    return limited_memory(static_cast<uint64_t>(std::min(mib, 1e9)), kMinMemoryMib,
+    return limited_memory(static_cast<uint64_t>(std::min(mib, 1e9)), most,
                           fmt::format("annotation {}", kMemoryAnnotation));
   }
   if (spec.vm && spec.vm->hw_config && spec.vm->hw_config->memory) {
-    return limited_memory((*spec.vm->hw_config->memory + kMib - 1) / kMib, kMinMemoryMib,
+    return limited_memory((*spec.vm->hw_config->memory + kMib - 1) / kMib, most,
                           "vm.hwConfig.memory");
   }
   const auto& resources = spec.linux_config->resources;
   const auto limit = resources && resources->memory ? resources->memory->limit : std::nullopt;
-  if (!limit || *limit <= 0) return kDefaultMemoryMib;
+  if (!limit || *limit <= 0) return std::min(kDefaultMemoryMib, most);
   const uint64_t mib = (static_cast<uint64_t>(*limit) + kMib - 1) / kMib;
-  return limited_memory(std::max(mib, kMinMemoryMib), kMinMemoryMib,
-                        "linux.resources.memory.limit");
+  return limited_memory(std::max(mib, kMinMemoryMib), most, "linux.resources.memory.limit");
 }
 
 }  // namespace
 
-Result<Sizes> plan_sizes(const oci::Spec& spec) {
+Result<SizeLimits> size_limits(const std::map<std::string, std::string>& annotations) {
+  SizeLimits limits;
+  if (const auto entry = annotations.find(kMaxCpusAnnotation); entry != annotations.end()) {
+    constexpr int64_t kMost = 255;
+    const int64_t cpus = TRY_IN(parse_int(entry->second), "annotation {}", kMaxCpusAnnotation);
+    if (cpus < 1 || cpus > kMost) {
+      return fail(ErrorCode::kInvalidArgument, "annotation {}: {} is not between 1 and {}",
+                  kMaxCpusAnnotation, cpus, kMost);
+    }
+    limits.vcpus = limits.annotated_vcpus = static_cast<uint32_t>(cpus);
+  }
+  if (const auto entry = annotations.find(kMaxMemoryAnnotation); entry != annotations.end()) {
+    const int64_t bytes = TRY_IN(parse_size(entry->second), "annotation {}", kMaxMemoryAnnotation);
+    limits.memory_mib = static_cast<uint64_t>(bytes) / kMib;
+  }
+  return limits;
+}
+
+Result<Sizes> plan_sizes(const oci::Spec& spec, const SizeLimits& limits) {
   return Sizes {
-    .vcpus = TRY(plan_vcpus(spec))
-    , .memory_mib = TRY(plan_memory(spec))
+    .vcpus = TRY(plan_vcpus(spec, limits))
+    , .memory_mib = TRY(plan_memory(spec, limits.memory_mib))
   };
 }
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 
 #include "base/result.h"
 #include "oci/spec.h"
@@ -23,8 +25,24 @@ struct Sizes {
   friend bool operator==(const Sizes&, const Sizes&) = default;
 };
 
+// How large one may be.
+struct SizeLimits {
+  uint32_t vcpus = kMaxVcpus;
+  uint32_t annotated_vcpus = kMaxAnnotatedVcpus;  // for krun.cpus
+  uint64_t memory_mib = kMaxMemoryMib;
+  friend bool operator==(const SizeLimits&, const SizeLimits&) = default;
+};
+
+// What a host's configuration has changed of that travels with a container of trivet's own in
+// these. An engine's container has the standard: who writes its annotations is not who owns the
+// host.
+inline constexpr const char* kMaxCpusAnnotation = "dev.trivet.vm.max-cpus";
+inline constexpr const char* kMaxMemoryAnnotation = "dev.trivet.vm.max-memory";  // "8g"
+// kInvalidArgument: an annotation that says no size.
+Result<SizeLimits> size_limits(const std::map<std::string, std::string>& annotations);
+
 // kInvalidArgument: an annotation that is no number; kLimitExceeded: more than a VM may have, or an
 // explicit size that a guest can't live with. Errors name where the size comes from.
-Result<Sizes> plan_sizes(const oci::Spec& spec);
+Result<Sizes> plan_sizes(const oci::Spec& spec, const SizeLimits& limits = {});
 
 }  // namespace trivet::payload::microvm

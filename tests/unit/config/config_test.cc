@@ -117,7 +117,11 @@ TEST_F(ConfigTest, AllThatIsWrongIsSaidAtOnceWithItsPlace) {
       "  network: [a]\n"
       "  pull: allways\n"
       "limits: 5\n"
-      "microvm: {cpus: 9}\n");
+      "microvm: {cpus: 9}\n"
+      "registries:\n"
+      "  docker.io: {miror: [], plain-http: 1, mirrors: [mirror.example]}\n"
+      "  https://quay.io: {}\n"
+      "  registry-1.docker.io: {}\n");
   ASSERT_FALSE(wrong);
   EXPECT_EQ(wrong.error().code(), ErrorCode::kInvalidArgument);
   EXPECT_THAT(wrong.error().message(), HasSubstr("config.yml:1:1: runtme: unknown key"));
@@ -130,14 +134,39 @@ TEST_F(ConfigTest, AllThatIsWrongIsSaidAtOnceWithItsPlace) {
   EXPECT_THAT(all, HasSubstr("did you mean \"always\"?"));
   EXPECT_THAT(all, HasSubstr("config.yml:7:9: limits: a structure with names is expected"));
   EXPECT_THAT(all, HasSubstr("microvm.cpus: 9: it is 1 to 8"));
+  EXPECT_THAT(all, HasSubstr("config.yml:10:15: registries.docker.io.miror: unknown key (did you "
+                             "mean \"mirrors\"?)"));
+  EXPECT_THAT(all, HasSubstr("registries.docker.io.plain-http: \"1\" is neither true nor false"));
+  EXPECT_THAT(all, HasSubstr("registries.docker.io.mirrors: \"mirror.example\" is no URL of a host "
+                             "(write it as https://HOST"));
+  EXPECT_THAT(all, HasSubstr("config.yml:11:3: registries.https://quay.io: it is no host"));
+  EXPECT_THAT(all, HasSubstr("config.yml:12:3: registries.registry-1.docker.io: it is no host of a "
+                             "registry (the registry of Docker Hub is called docker.io)"));
 }
 
 TEST_F(ConfigTest, WhatIsNoConfigurationAtAllIsRefused) {
-  for (const char* text :
-       {"runtime:\n", "- a\n", "a\n", "runtime: native\n---\nruntime: wasm\n",
-        "runtime: native\nruntime: wasm\n", "run: {memory: -1}\n", "\tx: 1\n",
-        "run: {cpus: 1e300}\n", "run: {fuel: never}\n", "limits: {containers: 1.5}\n",
-        "directories: {data: relative}\n", "runtime: runc\n"}) {
+  for (const char* text : {"runtime:\n",
+                           "- a\n",
+                           "a\n",
+                           "runtime: native\n---\nruntime: wasm\n",
+                           "runtime: native\nruntime: wasm\n",
+                           "run: {memory: -1}\n",
+                           "\tx: 1\n",
+                           "run: {cpus: 1e300}\n",
+                           "run: {fuel: never}\n",
+                           "limits: {containers: 1.5}\n",
+                           "directories: {data: relative}\n",
+                           "runtime: runc\n",
+                           "registries: []\n",
+                           "registries: {docker.io: yes}\n",
+                           "registries: {docker.io: {ca-file: relative}}\n",
+                           "registries: {docker.io: {mirrors: https://a}}\n",
+                           "registries: {a: {mirrors: [[]]}}\n",
+                           "registries: {a: {mirrors: [\"https://a/b\"]}}\n",
+                           "registries: {a: {mirrors: [\"https://u@a\"]}}\n",
+                           "registries: {\"a:b\": {}}\n",
+                           "registries: {\"[::1\": {}}\n",
+                           "registries: {\"\": {}}\n"}) {
     EXPECT_FALSE(load(text)) << text;
   }
   EXPECT_FALSE(Configuration::load({.file = base_ + "/absent.yml"}));
@@ -189,8 +218,9 @@ TEST_F(ConfigTest, AProjectMayOnlyAskForMoreIsolationAndLess) {
   EXPECT_FALSE(load("", "run: {network: host}"));
   EXPECT_FALSE(load("run: {pids: 5}", "run: {pids: none}"));
   EXPECT_FALSE(load("", "run: {fuel: off}"));
-  for (const char* key : {"experimental: true", "directories: {data: /tmp}",
-                          "limits: {containers: 5}", "run: {pull: always}"}) {
+  for (const char* key :
+       {"experimental: true", "directories: {data: /tmp}", "limits: {containers: 5}",
+        "run: {pull: always}", "limits: {image-size: 1m}", "pods: {grace: 1s}", "registries: {}"}) {
     EXPECT_FALSE(load("", fmt::format("runtime: microvm\n{}\n", key))) << key;
   }
 }
@@ -230,6 +260,56 @@ TEST_F(ConfigTest, DefaultsOfARunAreThoseConfigured) {
   EXPECT_EQ(run.stop_timeout, std::chrono::seconds(3));
   EXPECT_EQ(run.timeout, std::chrono::minutes(1));
   EXPECT_EQ(default_run_options(Settings{}).memory, std::nullopt);
+}
+
+TEST_F(ConfigTest, RegistriesAreReadValueByValue) {
+  const auto loaded = load(
+      "registries:\n"
+      "  docker.io:\n"
+      "    mirrors: [\"https://mirror.example\", \"http://127.0.0.1:5000/\"]\n"
+      "  \"[::1]:5000\": {plain-http: true}\n"
+      "  quay.io: {ca-file: ~/ca.pem}\n"
+      "  ghcr.io:\n");
+  ASSERT_TRUE(loaded) << all_of(loaded.error());
+  const auto& registries = default_engine_options(loaded->settings()).registries;
+  ASSERT_EQ(registries.size(), 4U);
+  EXPECT_EQ(registries[0].host, "docker.io");
+  EXPECT_THAT(registries[0].mirrors,
+              ElementsAre("https://mirror.example", "http://127.0.0.1:5000/"));
+  EXPECT_TRUE(registries[1].plain_http);
+  EXPECT_EQ(registries[2].ca_file, base_ + "/home/ca.pem");
+  std::map<std::string, std::string> shown;
+  for (const SettingInfo& info : loaded->describe()) shown[info.key] = origin_text(info.origin);
+  EXPECT_EQ(shown["registries.docker.io.mirrors"], base_ + "/config.yml:3");
+  EXPECT_EQ(shown["registries.quay.io.ca-file"], base_ + "/config.yml:5");
+  EXPECT_FALSE(shown.contains("registries"));
+}
+
+TEST_F(ConfigTest, AProjectLowersWhatAMicrovmMayHave) {
+  EXPECT_TRUE(load("microvm: {max-memory: 2g}", "microvm: {max-memory: 1g, max-cpus: 2}"));
+  EXPECT_FALSE(load("microvm: {max-memory: 2g}", "microvm: {max-memory: 3g}"));
+  EXPECT_FALSE(load("", "microvm: {max-cpus: 16}"));
+  EXPECT_FALSE(load("", "microvm: {vmm: libkrun}"));
+}
+
+TEST_F(ConfigTest, WhatTheEngineAndPodsGet) {
+  const auto loaded = load(
+      "runtime: krun\n"
+      "limits: {image-size: 1g, image-layers: 7, image-layer-size: 2m, image-layer-files: 9}\n"
+      "microvm: {max-cpus: 12, max-memory: 8g}\n"
+      "pods: {start-timeout: 5s, grace: 1500ms, exec-timeout: none}\n");
+  ASSERT_TRUE(loaded) << all_of(loaded.error());
+  const ImageLimits limits{
+      .size = 1LL << 30U, .layers = 7, .layer_size = 2LL << 20U, .layer_files = 9};
+  EXPECT_EQ(default_engine_options(loaded->settings()).images, limits);
+  EXPECT_EQ(default_engine_options(Settings{}).images, ImageLimits{});
+  const PodOptions pod = default_pod_options(loaded->settings());
+  EXPECT_EQ(pod.default_isolation, "microvm");
+  EXPECT_EQ(pod.start_timeout, std::chrono::seconds(5));
+  EXPECT_EQ(pod.grace, std::chrono::seconds(2));
+  EXPECT_EQ(pod.microvm_max_cpus, 12);
+  EXPECT_EQ(pod.microvm_max_memory, 8LL << 30U);
+  EXPECT_EQ(loaded->settings().pod_exec_timeout.count(), 0);
 }
 
 TEST_F(ConfigTest, ASchemaHasEveryKeyThatItsFileMayHave) {

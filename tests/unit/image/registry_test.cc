@@ -81,6 +81,10 @@ TEST(Endpoints, DockerHubAndMirrors) {
   EXPECT_EQ(mirrored->at(0).host, "127.0.0.1:1");
   EXPECT_EQ(mirrored->at(0).scheme, "http");
   EXPECT_TRUE(mirrored->at(1).is_mirror);
+  EXPECT_EQ(mirrored->at(2).scheme, "https");
+  options.plain_http = true;
+  EXPECT_EQ(list_endpoints(reference, options)->at(1).scheme, "https") << "a mirror has its own";
+  EXPECT_EQ(list_endpoints(reference, options)->at(2).scheme, "http");
   for (const char* bad : {"m.example", "ftp://m", "https://", "https://u@m", "https://m/path"}) {
     options.mirrors = {bad};
     EXPECT_FALSE(list_endpoints(reference, options)) << bad;

@@ -137,6 +137,23 @@ TEST_F(MicrovmPod, TheSizeIsTheSumOfTheLimits) {
   EXPECT_EQ(plan_pod_sizes(limited, source({{.spec = big}, {.spec = free}}))->memory_mib, 256U);
 }
 
+TEST(MicrovmSizes, AHostMayAllowMoreOrLess) {
+  oci::Spec spec = example(6144 * kMib, 1'000'000);
+  EXPECT_EQ(plan_sizes(spec).error().code(), ErrorCode::kLimitExceeded);
+  spec.annotations = {{kMaxCpusAnnotation, "12"}, {kMaxMemoryAnnotation, "8g"}};
+  EXPECT_FALSE(plan_sizes(spec)) << "who writes annotations does not own the host";
+  const auto raised = size_limits(spec.annotations);
+  ASSERT_TRUE(raised) << raised.error().message();
+  EXPECT_EQ(*plan_sizes(spec, *raised), (Sizes{.vcpus = 10, .memory_mib = 6144}));
+  const SizeLimits low{.vcpus = 1, .annotated_vcpus = 1, .memory_mib = 256};
+  EXPECT_EQ(plan_sizes(example(), low)->memory_mib, 256U) << "the default fits below";
+  EXPECT_FALSE(plan_sizes(example(300 * kMib), low));
+  for (const char* bad : {"", "0", "256", "many"}) {
+    EXPECT_FALSE(size_limits({{kMaxCpusAnnotation, bad}})) << bad;
+  }
+  EXPECT_FALSE(size_limits({{kMaxMemoryAnnotation, "lots"}}));
+}
+
 TEST_F(MicrovmPod, TooManyContainersAreRefused) {
   const oci::Spec spec = example();
   const PodSource pod = source(std::vector<MemberSource>(65, {.spec = spec}));

@@ -230,6 +230,43 @@ TEST(PodPlan, OptionsGoBeforeTheManifest) {
   EXPECT_EQ(made->record.extensions[1].path, "/opt/own");
 }
 
+TEST(PodPlan, WhatIsConfiguredIsWeakerThanTheManifest) {
+  PodOptions options;
+  options.default_isolation = "microvm";
+  EXPECT_EQ(plan(kSmallest, options)->record.isolation, "microvm");
+  options.isolation = "auto";
+  EXPECT_EQ(plan(kSmallest, options)->record.isolation, "native") << "an option says it";
+  options.isolation = "";
+  const std::string own = std::string(kSmallest).replace(
+      std::string_view(kSmallest).find("spec:"), 5, "spec:\n  runtimeClassName: trivet-wasm");
+  EXPECT_EQ(plan(own, options)->record.isolation, "wasm");
+  options.default_isolation = "native";
+  EXPECT_EQ(plan(kSmallest, options)->containers[0].options.isolation, "");
+  options.default_isolation = "microvm";
+  const std::string host = std::string(kSmallest).replace(std::string_view(kSmallest).find("spec:"),
+                                                          5, "spec:\n  hostNetwork: true");
+  const auto refused = plan(host, options);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().hint_text(), HasSubstr("--isolation native"));
+}
+
+TEST(PodPlan, TheHostSaysHowLongAndHowLarge) {
+  PodOptions options;
+  options.start_timeout = std::chrono::seconds(7);
+  options.microvm_max_cpus = 2;
+  const std::string greedy = std::string(kSmallest).replace(
+      std::string_view(kSmallest).find("{name: web}"), 11,
+      "{name: web, annotations: {dev.trivet.vm.max-cpus: '64', dev.trivet.vm.max-memory: 1t}}");
+  const auto made = plan(greedy, options);
+  ASSERT_TRUE(made) << made.error().message();
+  EXPECT_EQ(made->record.start_timeout_ms, 7000);
+  for (const auto& annotations :
+       {made->record.annotations, made->containers[0].options.annotations}) {
+    EXPECT_EQ(annotations.at("dev.trivet.vm.max-cpus"), "2");
+    EXPECT_FALSE(annotations.contains("dev.trivet.vm.max-memory")) << "the standard";
+  }
+}
+
 TEST(PodPlan, WhatCannotBeIsSaid) {
   PodOptions unknown;
   unknown.extensions = {"nothing"};

@@ -7,13 +7,13 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/process.h"
+#include "base/socket_pair.h"
 #include "base/text.h"
 #include "linux/network_visit.h"
 #include "net/network.h"
@@ -210,18 +210,6 @@ Result<ProcessId> run_passt(UniqueFd socket, const std::string& program,
   PastaStart start =
       TRY(spawn(program, argv, {.fd = lifted.get(), .number = kPasstSocket}, log_file));
   return start.wait();
-}
-
-struct SocketPair {
-  UniqueFd ours;
-  UniqueFd theirs;
-};
-Result<SocketPair> make_socket_pair() {
-  std::array<int, 2> pair{};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
-    return fail_errno("socketpair");
-  }
-  return SocketPair{.ours = UniqueFd(pair[0]), .theirs = UniqueFd(pair[1])};
 }
 
 // In the network namespace that the thread is in.

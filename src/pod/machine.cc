@@ -1,10 +1,9 @@
 #include "pod/machine.h"
 
-#include <array>
 #include <fcntl.h>
-#include <sys/socket.h>
 
 #include "base/fs.h"
+#include "base/socket_pair.h"
 #include "monitor/vm_network.h"
 #include "payload/microvm/job.h"
 #include "payload/microvm/kernel_store.h"
@@ -52,12 +51,9 @@ Result<> Machine::start_network(const std::vector<net::PortMapping>& ports) {
 Result<> Machine::add_network(const Start& start, payload::VmRequest& request) {
   request.network = payload::VmNetwork::kNone;
   if (record_->network != net::Mode::kPasta) return {};
-  std::array<int, 2> pair{};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
-    return fail_errno("socketpair");
-  }
-  network_ = UniqueFd(pair[0]);
-  passt_socket_ = UniqueFd(pair[1]);
+  SocketPair pair = TRY(make_socket_pair());
+  network_ = std::move(pair.ours);
+  passt_socket_ = std::move(pair.theirs);
   request.network = payload::VmNetwork::kSocket;
   request.network_socket = network_.get();
   request.interfaces = {monitor::vm_interface()};

@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "base/paths.h"
 #include "base/printable.h"
+#include "base/socket_pair.h"
 #include "base/text.h"
 #include "pod/grpc_health.h"
 #include "pod/http_answer.h"
@@ -106,12 +107,7 @@ class HttpsAction final : public HttpAction {
   Result<> begin() {
     const std::string path = find_companion(kTlsProgram);
     if (path.empty()) return fail(ErrorCode::kUnsupported, "{} is not installed", kTlsProgram);
-    std::array<int, 2> ends{};
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-      return fail_errno("socketpair");
-    }
-    UniqueFd ours(ends[0]);
-    const UniqueFd theirs(ends[1]);
+    auto [ours, theirs] = TRY(make_socket_pair());
     if (fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return fail_errno("fcntl O_NONBLOCK");
     const UniqueFd connection = TRY(change_socket(std::move(ours)));
     const UniqueFd null = TRY(open_file("/dev/null", O_RDWR));

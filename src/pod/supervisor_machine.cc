@@ -1,9 +1,9 @@
 // A pod that is one microVM, and a container of a pod that is one of its own: what is different.
-#include <array>
 #include <fcntl.h>
 #include <sys/socket.h>
 
 #include "base/fs.h"
+#include "base/socket_pair.h"
 #include "payload/microvm/control.h"
 #include "payload/microvm/machine.h"
 #include "pod/supervisor.h"
@@ -48,12 +48,7 @@ Result<UniqueFd> Supervisor::connect_for(const Member& member, const std::string
   const bool is_local = host.empty() || host == "localhost";
   const payload::PreparedExec prepared = TRY(payload::microvm::prepare_machine_connect(
       {.host = is_local ? "127.0.0.1" : host, .port = port}));
-  std::array<int, 2> pair{};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
-    return fail_errno("socketpair");
-  }
-  UniqueFd ours(pair[0]);
-  const UniqueFd theirs(pair[1]);
+  auto [ours, theirs] = TRY(make_socket_pair());
   const UniqueFd null = TRY(open_file("/dev/null", O_WRONLY));
   const container::ExecOptions options{
       .process = prepared.process,
@@ -62,7 +57,7 @@ Result<UniqueFd> Supervisor::connect_for(const Member& member, const std::string
       .seccomp_cache = paths_.directories.data + "/seccomp"};
   TRY(shell->exec(options));
   if (fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return fail_errno("fcntl O_NONBLOCK");
-  return ours;
+  return std::move(ours);
 }
 
 Result<bool> Supervisor::has_own_machine(const PodContainer& plan) const {

@@ -3,12 +3,12 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/paths.h"
+#include "base/socket_pair.h"
 #include "linux/cgroup.h"
 #include "oci/spec.h"
 #include "pod/remove.h"
@@ -82,12 +82,7 @@ void Supervisor::unmount_all() const {
 
 Result<> Supervisor::make_infra() {
   TRY(journal_.note(Step::kInfra));
-  std::array<int, 2> pair{};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
-    return fail_errno("socketpair");
-  }
-  UniqueFd ours(pair[0]);
-  UniqueFd theirs(pair[1]);
+  auto [ours, theirs] = TRY(make_socket_pair());
   const oci::Spec spec = TRY(plan_infra({.record = record_,
                                          .sysctls = record_.sysctls,
                                          .directory = paths_.data(),

@@ -12,13 +12,13 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/paths.h"
 #include "base/process.h"
+#include "base/socket_pair.h"
 #include "base/text.h"
 #include "base/user_root.h"
 #include "linux/id_map.h"
@@ -127,12 +127,7 @@ Result<ProcessId> start_keeper(const std::string& file, const Maps& maps) {
         Error(ErrorCode::kUnsupported, "the program trivet-keeper is not installed")
             .hint("it belongs beside trivet or into PREFIX/libexec/trivet"));
   }
-  std::array<int, 2> ends{};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-    return fail_errno("socketpair");
-  }
-  const UniqueFd ours(ends[0]);
-  UniqueFd theirs(ends[1]);
+  auto [ours, theirs] = TRY(make_socket_pair());
   const pid_t pid = TRY(spawn_in_session(program, {"trivet-keeper", file},
                                          {{.fd = theirs.get(), .number = STDIN_FILENO}}));
   theirs.reset();

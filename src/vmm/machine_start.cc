@@ -1,12 +1,11 @@
 // The machine's processes and the connections between them.
-#include <array>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/memfd.h"
+#include "base/socket_pair.h"
 #include "base/text.h"
 #include "vmm/confine.h"
 #include "vmm/machine.h"
@@ -16,19 +15,6 @@
 namespace trivet::vmm {
 
 namespace {
-
-struct SocketPair {
-  UniqueFd ours;
-  UniqueFd theirs;
-};
-
-Result<SocketPair> make_socket_pair() {
-  std::array<int, 2> fds{};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) != 0) {
-    return fail_errno("socketpair");
-  }
-  return SocketPair{.ours = UniqueFd(fds[0]), .theirs = UniqueFd(fds[1])};
-}
 
 std::string describe_status(int pidfd) {
   const auto code = reap_child(pidfd);

@@ -1,8 +1,6 @@
 #include "vmm/network.h"
 
-#include <array>
-#include <sys/socket.h>
-
+#include "base/socket_pair.h"
 #include "vmm/tap.h"
 
 namespace trivet::vmm {
@@ -30,12 +28,9 @@ Result<Network> prepare_for_template(const Job& job) {
   } else if (job.network.kind == Kind::kTap) {
     add_tap(network, TRY(make_tap(0)));
   } else {
-    std::array<int, 2> fds{};
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) != 0) {
-      return fail_errno("socketpair");
-    }
-    network.owned.emplace_back(fds[1]);
-    add_stream(network, UniqueFd(fds[0]));
+    SocketPair pair = TRY(make_socket_pair());
+    network.owned.push_back(std::move(pair.theirs));
+    add_stream(network, std::move(pair.ours));
   }
   return network;
 }

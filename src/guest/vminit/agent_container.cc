@@ -1,13 +1,12 @@
 // The agent's part that deals with the container: made, started, entered.
 #include <algorithm>
-#include <array>
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/socket_pair.h"
 #include "container/creation.h"
 #include "guest/vminit/agent.h"
 #include "guest/vminit/console.h"
@@ -97,14 +96,11 @@ struct InfraProgram {
 
 Result<InfraProgram> make_infra_program(const UniqueFd& file) {
   if (!file) return fail(ErrorCode::kUnsupported, "the guest came without trivet-infra");
-  std::array<int, 2> pair{};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
-    return fail_errno("socketpair");
-  }
-  InfraProgram infra{.program = {}, .channel = UniqueFd(pair[0])};
+  SocketPair pair = TRY(make_socket_pair());
+  InfraProgram infra{.program = {}, .channel = std::move(pair.ours)};
   infra.program.file = UniqueFd(::fcntl(file.get(), F_DUPFD_CLOEXEC, 3));
-  infra.program.descriptors.emplace_back(pair[1]);
-  infra.program.env = {fmt::format("{}={}", kChannelVariable, pair[1])};
+  infra.program.env = {fmt::format("{}={}", kChannelVariable, pair.theirs.get())};
+  infra.program.descriptors.push_back(std::move(pair.theirs));
   return infra;
 }
 

@@ -1,14 +1,13 @@
 #include "payload/microvm/template_maker.h"
 
-#include <array>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/memfd.h"
 #include "base/paths.h"
+#include "base/socket_pair.h"
 #include "container/container.h"
 #include "payload/host_program.h"
 #include "payload/microvm/host_facts.h"
@@ -75,13 +74,10 @@ class TemplateMachine {
       program_.descriptors.push_back(std::move(blank));
     }
     if (job_.network.kind == Network::Kind::kNone) return {};
-    std::array<int, 2> pair{};
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
-      return fail_errno("socketpair");
-    }
-    job_.network.fd = pair[0];
-    program_.descriptors.emplace_back(pair[0]);
-    other_end_ = UniqueFd(pair[1]);
+    SocketPair pair = TRY(make_socket_pair());
+    job_.network.fd = pair.theirs.get();
+    program_.descriptors.push_back(std::move(pair.theirs));
+    other_end_ = std::move(pair.ours);
     return {};
   }
 

@@ -106,6 +106,9 @@ struct CreateOptions {
   // unless it is blocked.
   enum class SignalsAtStart { kDelivered, kBlocked };
   SignalsAtStart signals_at_start = SignalsAtStart::kDelivered;
+  // One that nobody is in, of make_network_namespace(), to be the container's own in place of a new
+  // one; -1: it is made. Root of a new user namespace has to own its network, and gets a new one.
+  int network_namespace = -1;
   // What could not be granted and is no failure (capabilities this process lacks).
   std::function<void(const std::string&)> on_warning;
   // Receives what each step cost; measuring costs a few microseconds a step.

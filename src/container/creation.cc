@@ -309,6 +309,11 @@ Result<> Creation::launch() {
     fds.joins.push_back(join);
     inherit.push_back(join.fd);
   }
+  if (options_.network_namespace >= 0 && namespaces_.new_network && !namespaces_.user) {
+    launch_options.clone_flags &= ~uint64_t{CLONE_NEWNET};
+    fds.joins.push_back({.fd = options_.network_namespace, .type = CLONE_NEWNET});
+    inherit.push_back(options_.network_namespace);
+  }
   if (!namespaces_.pid_path.empty()) {
     pid_namespace_ = TRY_IN(open_file(namespaces_.pid_path, O_RDONLY), "linux.namespaces");
     launch_options.pid_namespace = pid_namespace_.get();

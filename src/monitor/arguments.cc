@@ -23,9 +23,9 @@ Result<UniqueFd> take_fd(const std::string& text) {
 }  // namespace
 
 Result<Arguments> parse_arguments(int argc, char** argv) {
-  std::map<std::string, std::string> values{{"--data", ""},    {"--state", ""}, {"--id", ""},
-                                            {"--sync-fd", ""}, {"--go-fd", ""}, {"--given-fd", ""},
-                                            {"--hold", ""}};
+  std::map<std::string, std::string> values{
+      {"--data", ""},  {"--state", ""},    {"--id", ""},   {"--sync-fd", ""},
+      {"--go-fd", ""}, {"--given-fd", ""}, {"--hold", ""}, {"--own-network", ""}};
   for (int i = 1; i < argc; i += 2) {
     const auto found = values.find(argv[i]);
     if (found == values.end() || i + 1 == argc) {
@@ -42,6 +42,7 @@ Result<Arguments> parse_arguments(int argc, char** argv) {
   arguments.go = TRY(take_fd(values["--go-fd"]));
   arguments.given = TRY(take_fd(values["--given-fd"]));
   arguments.hold = values["--hold"] == "yes";
+  arguments.own_network = values["--own-network"] == "yes";
   return arguments;
 }
 

@@ -13,10 +13,11 @@ namespace trivet::monitor {
 struct Arguments {
   Directories directories;
   std::string id;
-  UniqueFd sync;      // where the start is reported
-  UniqueFd go;        // see is_told_to_go()
-  UniqueFd given;     // a container's foreground client, or a pod's journal; may be invalid
-  bool hold = false;  // MonitorStart::hold
+  UniqueFd sync;             // where the start is reported
+  UniqueFd go;               // see is_told_to_go()
+  UniqueFd given;            // a container's foreground client, or a pod's journal; may be invalid
+  bool hold = false;         // MonitorStart::hold
+  bool own_network = false;  // MonitorStart::own_network
 };
 Result<Arguments> parse_arguments(int argc, char** argv);
 

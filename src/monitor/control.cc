@@ -167,6 +167,7 @@ Result<MonitorStarting> spawn_monitor(const MonitorStart& start) {
     argv.insert(argv.end(), {"--given-fd", fmt::format("{}", kGivenNumber)});
   }
   if (start.hold) argv.insert(argv.end(), {"--hold", "yes"});
+  if (start.own_network) argv.insert(argv.end(), {"--own-network", "yes"});
   const pid_t pid = TRY(spawn_in_session(start.program, argv, inherited));
   reap_finished(pid);
   return MonitorStarting(std::move(sync.read_end), std::move(go.client));

@@ -43,7 +43,8 @@ struct MonitorStart {
   std::string id;
   std::string program;  // find_companion("trivet-monitor")
   int given_fd = -1;
-  bool hold = false;  // the container waits for a kStart when its start is reported
+  bool hold = false;         // the container waits for a kStart when its start is reported
+  bool own_network = false;  // it will have a network of its own: that is made meanwhile
 };
 Result<pid_t> start_monitor(const MonitorStart& start);
 

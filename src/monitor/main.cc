@@ -1,6 +1,7 @@
 // trivet-monitor: started by the library, never by hand. See process.h.
 #include <cstdio>
 
+#include "linux/network_namespace.h"
 #include "monitor/arguments.h"
 #include "monitor/process.h"
 
@@ -13,10 +14,13 @@ int main(int argc, char** argv) {
                  arguments.error().message().c_str());
     return 2;
   }
-  if (!is_told_to_go(std::move(arguments->go))) return 0;
+
   MonitorOptions options{.directories = std::move(arguments->directories),
                          .id = std::move(arguments->id),
                          .attach = std::move(arguments->given),
                          .hold = arguments->hold};
+  // While we wait. When it fails, so will the clone that then has to make one, and say why.
+  if (arguments->own_network) options.network = trivet::make_network_namespace().value_or(trivet::UniqueFd());
+  if (!is_told_to_go(std::move(arguments->go))) return 0;
   return run_monitor(std::move(options), std::move(arguments->sync)) ? 0 : 1;
 }

@@ -64,22 +64,23 @@ void Monitor::leave() {
     loop_.clear_timer(timer, this);
   }
   status_.monitor = {};
-  std::string removed;
+  std::optional<Record> removed;
   if (record_.remove) {
     // As it is now: it may have been renamed.
-    const auto record = read_record(options_.directories, options_.id);
-    auto hidden = hide_traces(options_.directories, record.value_or(record_));
-    if (!hidden) status_.error = hidden.error().message();
-    removed = std::move(hidden).value_or("");
+    removed = read_record(options_.directories, options_.id).value_or(record_);
+    if (const auto hidden = hide_traces(options_.directories, *removed); !hidden) {
+      status_.error = hidden.error().message();
+      removed.reset();
+    }
   }
-  if (removed.empty()) {
+  if (!removed) {
     save_status();
     (void)::unlink((options_.directories.runtime(options_.id) + "/attach.sock").c_str());
   }
   // From here on another monitor may start the container again.
   lock_.reset();
   say_goodbye(make_frame(Frame::kExit, status_.exit_code));
-  if (!removed.empty()) (void)remove_tree(AT_FDCWD, removed);
+  if (removed) (void)remove_hidden_traces(options_.directories, *removed);
   for (const ProcessId& pasta : strays_) (void)net::stop_pasta(pasta);
 }
 

@@ -41,8 +41,9 @@ struct JoinedNamespace {
 struct MonitorOptions {
   Directories directories;
   std::string id;
-  UniqueFd attach;    // the foreground client; may be invalid
-  bool hold = false;  // MonitorStart::hold, for run_monitor()
+  UniqueFd attach;        // the foreground client; may be invalid
+  bool hold = false;      // MonitorStart::hold, for run_monitor()
+  UniqueFd network = {};  // a namespace made ahead, for its first start; may be invalid
   // Of the pod that it is in; may be empty.
   std::vector<JoinedNamespace> joined;
   // In the machine of a pod that is one microVM: it outlives the monitor. Else null.

@@ -215,6 +215,8 @@ Result<> Monitor::create_container(Life& life) {
       return {};
     };
   }
+  const UniqueFd network = std::move(options_.network);
+  create.network_namespace = network.get();
   TRY(prepare_payload(spec, bundle, life));
   if (life.payload) create.program = &life.payload->program;
   if (life.payload && life.payload->overlay) create.overlay = life.payload->overlay;

@@ -106,17 +106,22 @@ Result<> remove_traces(const Directories& directories, const Record& record) {
   return std::move(failures).result();
 }
 
-Result<std::string> hide_traces(const Directories& directories, const Record& record) {
+Result<> hide_traces(const Directories& directories, const Record& record) {
   Failures failures = remove_all_but_record(directories, record);
   const std::string from = directories.container(record.id);
-  std::string to = directories.removed() + "/" + record.id;
+  const std::string to = directories.removed() + "/" + record.id;
   failures.add(make_dirs(directories.removed(), 0700));
   if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) {
     failures.add(fail_errno("rename \"{}\" to \"{}\"", from, to));
   }
+  return std::move(failures).result();
+}
+
+Result<> remove_hidden_traces(const Directories& directories, const Record& record) {
+  Failures failures;
   failures.add(release_name(directories, record.name, record.id));
-  TRY(std::move(failures).result());
-  return to;
+  failures.add(remove_tree(AT_FDCWD, directories.removed() + "/" + record.id));
+  return std::move(failures).result();
 }
 
 }  // namespace trivet::monitor

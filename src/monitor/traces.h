@@ -16,9 +16,10 @@ Result<UniqueFd> take_lock(const std::string& runtime_directory);
 // The part of remove_container() for a container of which nothing runs: volumes, name, directories.
 Result<> remove_traces(const Directories& directories, const Record& record);
 
-// The same, for somebody who waits for it: what takes time is left to be removed, the directory
-// that is returned, where nobody looks for containers. Should it come to nothing, `prune` removes
-// it.
-Result<std::string> hide_traces(const Directories& directories, const Record& record);
+// The same in two steps, for somebody who waits for it. After the first the container is gone for
+// everybody, and its name is free, because nobody has it. The second takes away what takes time;
+// should it not come to that, `prune` does.
+Result<> hide_traces(const Directories& directories, const Record& record);
+Result<> remove_hidden_traces(const Directories& directories, const Record& record);
 
 }  // namespace trivet::monitor

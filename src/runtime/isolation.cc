@@ -96,11 +96,10 @@ Result<> check_microvm(const RunOptions& options, const Plan& plan, const PodShe
 }
 
 // By an annotation; one with which WebAssembly is only for some of a pod's containers, too.
-bool asks_for_isolation(const Plan& plan) {
+bool ask_for_isolation(const std::map<std::string, std::string>& annotations) {
   constexpr std::array kAsking{payload::kIsolationAnnotation, "run.oci.handler",
                                "module.wasm.image/variant"};
-  return std::ranges::any_of(
-      kAsking, [&](const char* name) { return plan.spec.annotations.contains(name); });
+  return std::ranges::any_of(kAsking, [&](const char* name) { return annotations.contains(name); });
 }
 
 Result<payload::Isolation> default_isolation(const RunOptions& options) {
@@ -124,7 +123,7 @@ Result<payload::Isolation> choose_isolation(const RunOptions& options, const Roo
   payload::Isolation isolation = choice.isolation;
   if (choice.by_program && (root.is_wasm || program_is_wasm(root, plan))) {
     isolation = payload::Isolation::kWasm;
-  } else if (choice.by_program && !asks_for_isolation(plan)) {
+  } else if (choice.by_program && !ask_for_isolation(plan.spec.annotations)) {
     isolation = TRY(default_isolation(options));
   }
   TRY(check_options_of_others(options, isolation));
@@ -137,8 +136,8 @@ Result<payload::Isolation> choose_isolation(const RunOptions& options, const Roo
 }
 
 bool is_surely_wasm(const RunOptions& options, const RootFacts& root) {
-  return root.is_wasm && options.isolation.empty() && options.annotations.empty() &&
-         root.defaults.annotations.empty();
+  return root.is_wasm && options.isolation.empty() && !ask_for_isolation(options.annotations) &&
+         !ask_for_isolation(root.defaults.annotations);
 }
 
 RunOptions microvm_options(RunOptions options) {

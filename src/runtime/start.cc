@@ -35,13 +35,11 @@ Result<> refresh_joins(const Home& home, const monitor::Record& record) {
   return replace_file(AT_FDCWD, path, oci::print_spec(spec), 0600);
 }
 
-// `given_fd` is -1 or the monitor's end of a pair.
-Result<monitor::MonitorStarting> spawn_monitor(const Home& home, const std::string& id,
-                                               int given_fd, bool hold = false) {
-  return monitor::spawn_monitor({
-    .directories = home.directories, .id = id, .program = TRY(find_monitor())
-    , .given_fd = given_fd, .hold = hold
-  });
+// Less what is the same for all of them.
+Result<monitor::MonitorStarting> spawn_monitor(const Home& home, monitor::MonitorStart start) {
+  start.directories = home.directories;
+  start.program = TRY(find_monitor());
+  return monitor::spawn_monitor(start);
 }
 
 Result<> launch(monitor::MonitorStarting& monitor) {
@@ -62,9 +60,10 @@ struct AttachedMonitor {
   UniqueFd connection;
   monitor::MonitorStarting monitor;
 };
-Result<AttachedMonitor> spawn_attached(const Home& home, const std::string& id) {
+Result<AttachedMonitor> spawn_attached(const Home& home, monitor::MonitorStart start) {
   monitor::AttachPair pair = TRY(monitor::make_attach_pair());
-  auto monitor = TRY(spawn_monitor(home, id, pair.monitor.get()));
+  start.given_fd = pair.monitor.get();
+  auto monitor = TRY(spawn_monitor(home, std::move(start)));
   return AttachedMonitor{.connection = std::move(pair.client), .monitor = std::move(monitor)};
 }
 
@@ -94,7 +93,7 @@ Error discard_container(const Home& home, const monitor::Record& record, Error c
 }
 
 Result<monitor::MonitorStarting> spawn_holder(const Home& home, const std::string& id) {
-  return spawn_monitor(home, id, -1, true);
+  return spawn_monitor(home, {.id = id, .hold = true});
 }
 
 Result<UniqueFd> start_waiting(const Home& home, const std::string& id,
@@ -108,15 +107,24 @@ Result<UniqueFd> start_waiting(const Home& home, const std::string& id,
   return connection;
 }
 
+// Of the host's root, whose monitor can make it ahead. What is wrong with the option is said by who
+// plans the container.
+bool has_own_network(const RunOptions& options) {
+  if (in_user_namespace()) return false;
+  const auto network = net::parse_network(options.network);
+  return network && (network->mode == net::Mode::kPasta || network->mode == net::Mode::kNone);
+}
+
 // The monitor starts while the container is being made.
 Result<Engine::RunResult> run_container(const Home& home, const RunOptions& options) {
   const std::string id = make_id();
+  const monitor::MonitorStart start{.id = id, .own_network = has_own_network(options)};
   std::optional<AttachedMonitor> attached;
   std::optional<monitor::MonitorStarting> detached;
   if (options.detach) {
-    detached = TRY(spawn_monitor(home, id, -1));
+    detached = TRY(spawn_monitor(home, start));
   } else {
-    attached = TRY(spawn_attached(home, id));
+    attached = TRY(spawn_attached(home, start));
   }
   const monitor::Record record = TRY(create_container(home, options, ResolveJoins::kNow, id));
   const auto run = [&]() -> Result<Engine::RunResult> {
@@ -171,7 +179,7 @@ Result<> start_container(const Home& home, const Observed& observed) {
                 observed.record.name);
   }
   TRY(prepare_start(home, observed));
-  auto monitor = TRY(spawn_monitor(home, observed.record.id, -1));
+  auto monitor = TRY(spawn_monitor(home, {.id = observed.record.id}));
   return launch(monitor);
 }
 
@@ -191,8 +199,8 @@ Result<AttachResult> start_attached(const Home& home, const Observed& observed,
   }
   if (runs_already(observed)) return attach_container(home, observed, options);
   TRY(prepare_start(home, observed));
-  const auto result = TRY(
-      launch_attached(TRY(spawn_attached(home, observed.record.id)), observed.record.id, streams));
+  const auto result = TRY(launch_attached(TRY(spawn_attached(home, {.id = observed.record.id})),
+                                          observed.record.id, streams));
   return AttachResult{.detached = result.detached, .exit_code = result.exit_code};
 }
 

@@ -240,15 +240,15 @@ class PodCreation {
   // The supervisor starts while the files are made.
   Result<> make(const pod::Journal& journal, const std::string& program) {
     TRY(pod::claim_pod_name(home_.directories, plan_.record.name, paths_.id));
-    auto supervisor = TRY(monitor::spawn_monitor({.directories = home_.directories,
-                                                  .id = paths_.id,
-                                                  .program = program,
-                                                  .given_fd = journal.fd()}));
+    supervisor_ = TRY(monitor::spawn_monitor({.directories = home_.directories,
+                                              .id = paths_.id,
+                                              .program = program,
+                                              .given_fd = journal.fd()}));
     TRY(journal.note(pod::Step::kFiles));
     TRY(make_files());
     TRY(make_containers(journal));
-    TRY(supervisor.go());
-    TRY(supervisor.wait());
+    TRY(supervisor_->go());
+    TRY(supervisor_->wait());
     return {};
   }
 
@@ -329,6 +329,8 @@ class PodCreation {
   const PodOptions& options_;
   std::set<std::string> warnings_;
   pod::PodPaths paths_;
+  // Until everything is undone: one that is not told to go takes us for dead when it is left alone.
+  std::optional<monitor::MonitorStarting> supervisor_;
 };
 
 Result<PodPlan> make_plan(const Home& home, const manifest::Manifest& manifest,

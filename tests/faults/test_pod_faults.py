@@ -412,11 +412,12 @@ def test_every_entry_of_the_journal(pod, tmp_path, program, fault):
                        check=False)
         assert "INJECTED" in (programs / "log").read_text() or fault == "kill"
         if program == CALLER:
-            # A supervisor that was not told to go ends by itself, and is then the next command's to clear
-            # up after: one that comes before that end would find the pod in good hands.
+            # The supervisor removes what a caller that was killed leaves; before there is one, the next
+            # command does.
             harness.wait_for(lambda: not any("trivet-pod-monitor" in line for line in
                                              harness.processes_of(pod.trivet.base).values()),
                              what="the supervisor has ended")
+            assert entry == 1 or not any((pod.trivet.data / "pods").iterdir()), f"entry {entry}"
         # Whole, or gone; a supervisor that was killed after the last step has left it to us to see.
         rows = pod.trivet.run("pod", "ps", "--format", "json").json()
         if rows:

@@ -28,6 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 import harness  # noqa: E402  (found by the line above)
+import peers  # noqa: E402
 import pod  # noqa: E402
 import pool  # noqa: E402
 import vm  # noqa: E402
@@ -170,6 +171,11 @@ def make_config(rootfs: pathlib.Path, arguments: list[str], with_cgroups: bool) 
 
 # ---------------------------------------------------------------- what is measured
 
+def children() -> set[int]:
+    """What runtimes leave behind is ours: see become_subreaper(). A container's init; gVisor has two."""
+    return set(map(int, pathlib.Path("/proc/thread-self/children").read_text().split()))
+
+
 class OciRuntime:
     """An OCI runtime, with a state root of its own."""
 
@@ -191,31 +197,34 @@ class OciRuntime:
                                 self.workspace.next_id()])
         return Sample(memory=float(report.read_text()))
 
-    def _create_and_start(self, arguments: list[str]) -> tuple[str, int, Sample]:
+    def _create_and_start(self, arguments: list[str]) -> tuple[str, set[int], Sample]:
         name = self.workspace.next_id()
-        pid_file = self.workspace.folder / "pid"
-        create = self.workspace.measure([*self.command, "create", "--pid-file", pid_file, "--bundle",
-                                         self.workspace.bundle(arguments), name])
+        others = children()
+        # With a file for the pid, as engines ask for it.
+        create = self.workspace.measure([*self.command, "create", "--pid-file", self.workspace.folder / "pid",
+                                         "--bundle", self.workspace.bundle(arguments), name])
         start = self.workspace.measure([*self.command, "start", name])
         total = Sample(create.wall + start.wall, create.cpu + start.cpu)
-        return name, int(pid_file.read_text()), total
+        return name, children() - others, total
 
     def lifecycle(self) -> Sample:
         """create, start and delete; not the time that the program itself takes in between."""
-        name, pid, total = self._create_and_start(["/bin/true"])
-        os.waitpid(pid, 0)  # orphans come to us: see become_subreaper()
+        name, left, total = self._create_and_start(["/bin/true"])
+        for pid in left:
+            os.waitpid(pid, 0)
         delete = self.workspace.measure([*self.command, "delete", name])
         return Sample(total.wall + delete.wall, total.cpu + delete.cpu)
 
     def exec(self) -> Sample:
         if not self.exec_target:
-            self.exec_target, pid, _ = self._create_and_start(["/bin/true", "wait"])
-            self.workspace.cleanups.append(lambda: self._end_target(pid))
+            self.exec_target, left, _ = self._create_and_start(["/bin/true", "wait"])
+            self.workspace.cleanups.append(lambda: self._end_target(left))
         return self.workspace.measure([*self.command, "exec", self.exec_target, "/bin/true"])
 
-    def _end_target(self, pid: int) -> None:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+    def _end_target(self, left: set[int]) -> None:
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
         self.workspace.measure([*self.command, "delete", self.exec_target])
 
 
@@ -288,6 +297,7 @@ class Row:
     make: Callable[[Workspace], tuple[Callable[[], Sample], Callable[[], Sample]]]
     boxed: bool = True  # in bench/cgbox, which crun needs on hybrid hosts
     metrics: tuple[str, ...] = ("wall", "cpu")  # or "memory" alone, or "wall" alone
+    peer: str = ""  # one of peers.PROGRAMS, without which there is no row
 
 
 def oci(workspace: Workspace) -> OciRuntime:
@@ -296,10 +306,15 @@ def oci(workspace: Workspace) -> OciRuntime:
 
 def against(peer: str, method: str, **options) -> Callable:
     def make(workspace: Workspace):
-        subject, baseline = oci(workspace), OciRuntime(workspace, peer)
+        subject, baseline = oci(workspace), OciRuntime(workspace, peers.find(peer))
         return (lambda: getattr(subject, method)(**options),
                 lambda: getattr(baseline, method)(**options))
     return make
+
+
+def against_each(row: str, text: str, method: str, **options) -> list[Row]:
+    return [Row(f"{row}/{peer}", "trivet-oci", peer, text, against(peer, method), peer=peer, **options)
+            for peer in peers.PROGRAMS]
 
 
 def against_floor(**options) -> Callable:
@@ -342,8 +357,7 @@ def pooled(make_pair: Callable, *, image: bool = True) -> Callable:
 RUN = "run a static true: five namespaces, the usual mounts, no seccomp"
 POOL = "a container that waited, to its program's first line; made from nothing"
 ROWS = [
-    Row("oci-run/crun", "trivet-oci", "crun", RUN, against("crun", "run")),
-    Row("oci-run/runc", "trivet-oci", "runc", RUN, against("runc", "run")),
+    *against_each("oci-run", RUN, "run"),
     Row("oci-run/floor", "trivet-oci", "floor", RUN, against_floor()),
     Row("oci-run-hybrid/floor", "trivet-oci", "floor", RUN + ", outside the box",
         against_floor(), boxed=False),
@@ -353,18 +367,10 @@ ROWS = [
         against_floor(with_cgroups=True)),
     Row("oci-run-seccomp/crun", "trivet-oci", "crun", RUN.replace("no seccomp", "Docker's seccomp profile"),
         against("crun", "run", with_seccomp=True)),
-    Row("oci-memory/crun", "trivet-oci", "crun", "the most memory that a process of such a run has",
-        against("crun", "memory"), metrics=("memory",)),
-    Row("oci-memory/runc", "trivet-oci", "runc", "the most memory that a process of such a run has",
-        against("runc", "memory"), metrics=("memory",)),
-    Row("oci-lifecycle/crun", "trivet-oci", "crun", "create, start and delete the same",
-        against("crun", "lifecycle")),
-    Row("oci-lifecycle/runc", "trivet-oci", "runc", "create, start and delete the same",
-        against("runc", "lifecycle")),
-    Row("oci-exec/crun", "trivet-oci", "crun", "exec true in a running container",
-        against("crun", "exec")),
-    Row("oci-exec/runc", "trivet-oci", "runc", "exec true in a running container",
-        against("runc", "exec")),
+    *against_each("oci-memory", "the most memory that a process of such a run has", "memory",
+                  metrics=("memory",)),
+    *against_each("oci-lifecycle", "create, start and delete the same", "lifecycle"),
+    *against_each("oci-exec", "exec true in a running container", "exec"),
     Row("run/podman", "trivet", "podman with crun",
         "run --rm of a local image in the foreground, both with --network none",
         against_podman("crun", "--network", "none")),
@@ -511,6 +517,9 @@ def main() -> int:
     else:
         print_head()
     for row in rows:
+        if row.peer and not peers.find(row.peer):
+            print(f"{row.name:24} {row.peer} is not installed: scripts/setup-peers builds it", flush=True)
+            continue
         if boxed_here or not row.boxed:
             measured = measure_row(row, options.pairs)
         else:

@@ -32,8 +32,12 @@ def test_cmake_finds_the_libraries_and_their_programs(prefix, shell, tmp_path):
 def test_pkg_config_does_too(prefix, shell, tmp_path):
     for name in ("Makefile", "embed.cc"):
         (tmp_path / name).write_text((EXAMPLE / name).read_text())
-    check("make", "-C", tmp_path, "CXXFLAGS=-O0", "embed", env=prefix.environment(), timeout=300)
+    check("make", "-C", tmp_path, "CXXFLAGS=-O0", "embed", "embed_static", env=prefix.environment(),
+          timeout=300)
     expect_a_run(shell.run(tmp_path / "embed", prefix.environment()))
+    assert "libtrivet" not in check("readelf", "-d", tmp_path / "embed_static")
+    expect_a_run(shell.run(tmp_path / "embed_static", {
+        **os.environ, "TRIVET_LIBEXEC_DIR": str(prefix.path / "libexec/trivet")}))
     flags = check("pkg-config", "--static", "--libs", "trivet", env=prefix.environment()).split()
     assert {"-lcurl", "-larchive", "-lseccomp"} <= set(flags)
     assert check("pkg-config", "--modversion", "trivet", env=prefix.environment()).strip() == (

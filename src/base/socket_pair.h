@@ -5,11 +5,12 @@
 
 namespace trivet {
 
-// Two connected stream sockets, both close-on-exec: one for us, one for a process that gets it.
+// Two connected sockets, both close-on-exec: one for us, one for a process that gets it.
 struct SocketPair {
   UniqueFd ours;
   UniqueFd theirs;
 };
-Result<SocketPair> make_socket_pair();
+enum class SocketKind { kStream, kMessages };  // unix(7): SOCK_STREAM, SOCK_SEQPACKET
+Result<SocketPair> make_socket_pair(SocketKind kind = SocketKind::kStream);
 
 }  // namespace trivet

@@ -15,6 +15,7 @@
 #include "base/fd_passing.h"
 #include "base/fs.h"
 #include "base/process.h"
+#include "base/socket_pair.h"
 #include "base/text.h"
 
 namespace trivet::criu {
@@ -34,18 +35,6 @@ Result<std::string> find_criu() {
   return std::unexpected(
       Error(ErrorCode::kCommandNotFound, "the program criu is not in PATH")
           .hint("checkpoints are made by CRIU: install Debian's package criu, 4.1 or newer"));
-}
-
-struct Sockets {
-  UniqueFd ours;
-  UniqueFd criu_s;
-};
-Result<Sockets> make_sockets() {
-  std::array<int, 2> fds{};
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds.data()) != 0) {
-    return fail_errno("socketpair");
-  }
-  return Sockets{.ours = UniqueFd(fds[0]), .criu_s = UniqueFd(fds[1])};
 }
 
 struct ChildFailure {
@@ -172,9 +161,9 @@ Error refused(RequestType type, const Answer& answer, const std::string& log) {
 Result<Answer> run(RequestType type, const Options& options, const Surroundings& surroundings,
                    const std::string& log_directory, const OnNotify& on_notify) {
   const std::string program = TRY(find_criu());
-  Sockets sockets = TRY(make_sockets());
-  const UniqueFd pidfd = TRY(start(program, surroundings, sockets.criu_s.get()));
-  sockets.criu_s.reset();
+  SocketPair sockets = TRY(make_socket_pair(SocketKind::kMessages));
+  const UniqueFd pidfd = TRY(start(program, surroundings, sockets.theirs.get()));
+  sockets.theirs.reset();
   auto answer = converse(sockets.ours.get(), encode_request(type, options), on_notify);
   // After a pre-dump it would wait for the next request.
   sockets.ours.reset();

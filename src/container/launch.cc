@@ -16,6 +16,7 @@
 #include "base/fd_passing.h"
 #include "base/fs.h"
 #include "base/memfd.h"
+#include "base/socket_pair.h"
 #include "container/stage_program.h"
 #include <linux/sched.h>
 
@@ -208,11 +209,8 @@ Result<> send(int sync_fd, stage::MessageKind kind) {
 }  // namespace
 
 Result<SyncPair> make_sync_pair() {
-  std::array<int, 2> fds{};
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds.data()) != 0) {
-    return fail_errno("socketpair");
-  }
-  return SyncPair{.parent = UniqueFd(fds[0]), .child = UniqueFd(fds[1])};
+  SocketPair pair = TRY(make_socket_pair(SocketKind::kMessages));
+  return SyncPair{.parent = std::move(pair.ours), .child = std::move(pair.theirs)};
 }
 
 Result<StageProcess> launch_stage(const std::string& blob, const std::vector<int>& inherit,

@@ -1,16 +1,15 @@
 #include "container/overlay_view.h"
 
-#include <array>
 #include <cstring>
 #include <sched.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd_passing.h"
 #include "base/fs.h"
+#include "base/socket_pair.h"
 #include <linux/mount.h>
 
 namespace trivet::container {
@@ -81,19 +80,14 @@ Result<UniqueFd> mount_in_child(const OverlayRoot& overlay, const std::string& p
                 "this kernel (before Linux 6.5) takes no overlay of {} layers",
                 overlay.lower_directories.size());
   }
-  std::array<int, 2> sockets{};
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets.data()) != 0) {
-    return fail_errno("socketpair");
-  }
-  UniqueFd ours(sockets[0]);
-  UniqueFd theirs(sockets[1]);
+  SocketPair sockets = TRY(make_socket_pair(SocketKind::kMessages));
   const pid_t child = fork();
   if (child < 0) return fail_errno("fork");
-  if (child == 0) _exit(send_mount(theirs.get(), place.c_str(), data.c_str()));
-  theirs.reset();
+  if (child == 0) _exit(send_mount(sockets.theirs.get(), place.c_str(), data.c_str()));
+  sockets.theirs.reset();
   char byte = 0;
   UniqueFd root;
-  (void)receive_with_fd(ours.get(), &byte, sizeof byte, &root);
+  (void)receive_with_fd(sockets.ours.get(), &byte, sizeof byte, &root);
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }

@@ -1,5 +1,4 @@
 // The sockets of attach.h.
-#include <array>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -7,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/socket_pair.h"
 #include "monitor/attach.h"
 
 namespace trivet::monitor {
@@ -64,11 +64,8 @@ Result<UniqueFd> connect_to_monitor(const Directories& directories, const std::s
 }
 
 Result<AttachPair> make_attach_pair() {
-  std::array<int, 2> fds{};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds.data()) != 0) {
-    return fail_errno("socketpair");
-  }
-  return AttachPair{.client = UniqueFd(fds[0]), .monitor = UniqueFd(fds[1])};
+  SocketPair pair = TRY(make_socket_pair(SocketKind::kMessages));
+  return AttachPair{.client = std::move(pair.ours), .monitor = std::move(pair.theirs)};
 }
 
 Result<> send_frame(int fd, std::string_view frame) {

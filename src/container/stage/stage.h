@@ -49,6 +49,24 @@ long open_in_root(int root_fd, const char* path, uint64_t flags, uint64_t mode =
 // an empty file.
 enum class Make { kDirectory, kFile };
 long make_in_root(Context& context, const char* path, Make what);
+// Opens what is there, where no component of the path may be a symlink.
+long open_plain(const Context& context, const char* path, uint64_t flags);
+
+// File type and device of an open descriptor.
+struct FileKind {
+  uint32_t mode = 0;
+  uint32_t major = 0;
+  uint32_t minor = 0;
+  [[nodiscard]] bool is_directory() const { return (mode & 0170000) == 0040000; }
+  [[nodiscard]] bool is_character_device(uint32_t want_major, uint32_t want_minor) const {
+    return (mode & 0170000) == 0020000 && major == want_major && minor == want_minor;
+  }
+};
+long look_at(long fd, FileKind& kind);
+// Attaches a detached mount to an open descriptor.
+long move_to(long mount_fd, long target_fd);
+inline constexpr int kEmptyPath = 0x1000;  // AT_EMPTY_PATH
+
 // Copies what is below the directory `from` into the empty one `to`: directories, files, symlinks
 // and special files with their owners and permissions. 0 or -errno.
 long copy_tree(long from, long to);

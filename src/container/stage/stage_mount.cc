@@ -4,8 +4,6 @@
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
-#include <linux/major.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/stat.h>

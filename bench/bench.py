@@ -28,6 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 import harness  # noqa: E402  (found by the line above)
+import memory  # noqa: E402
 import peers  # noqa: E402
 import pod  # noqa: E402
 import pool  # noqa: E402
@@ -36,6 +37,7 @@ import wasm  # noqa: E402
 
 BIN_DIR = harness.BIN_DIR
 WARM_UP = 3
+SETTLED_SECONDS = 0.1  # from a start to a program that waits
 IN_BOX = "TRIVET_BENCH_IN_BOX"
 
 
@@ -218,14 +220,22 @@ class OciRuntime:
     def exec(self) -> Sample:
         if not self.exec_target:
             self.exec_target, left, _ = self._create_and_start(["/bin/true", "wait"])
-            self.workspace.cleanups.append(lambda: self._end_target(left))
+            self.workspace.cleanups.append(lambda: self._end(self.exec_target, left))
         return self.workspace.measure([*self.command, "exec", self.exec_target, "/bin/true"])
 
-    def _end_target(self, left: set[int]) -> None:
+    def idle(self) -> Sample:
+        """What a container that waits takes: the program, and gVisor's kernel."""
+        name, left, _ = self._create_and_start(["/bin/true", "wait"])
+        time.sleep(SETTLED_SECONDS)
+        sample = Sample(memory=memory.private_of(left))
+        self._end(name, left)
+        return sample
+
+    def _end(self, name: str, left: set[int]) -> None:
         for pid in left:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-        self.workspace.measure([*self.command, "delete", self.exec_target])
+        self.workspace.measure([*self.command, "delete", name])
 
 
 class Floor:
@@ -275,9 +285,11 @@ class Podman:
                         "--tmpdir", workspace.run / f"{folder.name}-tmp", "--storage-driver", "overlay",
                         "--cgroup-manager", "cgroupfs", "--events-backend", "none",
                         "--runtime", runtime]
-        copy = [*self.command, "pull", "-q", f"oci:{image_layout(workspace)}:bench"]
-        done = subprocess.run([*map(str, copy)], env=self.env, check=False, capture_output=True,
-                              text=True)
+        layout = image_layout(workspace)
+        # By a relative path: podman makes a name of it, which a temporary directory's may not be part of.
+        copy = [*self.command, "pull", "-q", f"oci:{layout.name}:bench"]
+        done = subprocess.run([*map(str, copy)], env=self.env, cwd=layout.parent, check=False,
+                              capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(f"bench: podman pull: {done.stderr}")
         self.image = done.stdout.split()[-1]
@@ -368,6 +380,8 @@ ROWS = [
     Row("oci-run-seccomp/crun", "trivet-oci", "crun", RUN.replace("no seccomp", "Docker's seccomp profile"),
         against("crun", "run", with_seccomp=True)),
     *against_each("oci-memory", "the most memory that a process of such a run has", "memory",
+                  metrics=("memory",)),
+    *against_each("oci-idle", "private memory of what stays while a container waits", "idle",
                   metrics=("memory",)),
     *against_each("oci-lifecycle", "create, start and delete the same", "lifecycle"),
     *against_each("oci-exec", "exec true in a running container", "exec"),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import harness
 import vm_harness
+from memory import private_of
 
 KERNEL = harness.VM_DIR / "current" / "vmlinux"
 MEMORY = 512  # MiB, the default of microVMs
@@ -113,13 +114,11 @@ class Machines:
     def private_memory(self, *options: object):
         """What `CLONES` machines that are up at once have for themselves, all of their processes."""
         names = [self.start(*options) for _ in range(CLONES)]
-        total = 0
+        total = 0.0
         for name in names:
-            for pid in vm_harness.tree_of(self.trivet.inspect(name)["State"]["Pid"]):
-                rows = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-                total += sum(int(row.split()[1]) for row in rows if row.startswith("Private_"))
+            total += private_of(vm_harness.tree_of(self.trivet.inspect(name)["State"]["Pid"]))
         self.trivet.run("rm", "-f", *names)
-        return self.sample(memory=float(total))
+        return self.sample(memory=total)
 
     def exec(self, *options: object) -> Callable:
         name = self.start(*options)

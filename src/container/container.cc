@@ -10,6 +10,7 @@
 #include "container/hooks.h"
 #include "container/launch.h"
 #include "container/state_store.h"
+#include "container/unix_socket.h"
 #include "linux/mounted_root.h"
 #include "linux/resctrl.h"
 

@@ -275,60 +275,68 @@ Result<> Creation::mount_root_here() {
   return {};
 }
 
+// Those that exist already; the clone makes the others.
+Result<> Creation::open_namespaces(Launch& launch) {
+  for (const auto& [path, flag] : namespaces_.joins) {
+    namespace_fds_.push_back(TRY_IN(open_file(path, O_RDONLY), "linux.namespaces"));
+    if (flag == CLONE_NEWUSER) {
+      launch.options.user_namespace = namespace_fds_.back().get();
+      continue;
+    }
+    const stage::JoinOp join{.fd = namespace_fds_.back().get(), .type = flag};
+    if (namespaces_.user) {
+      launch.options.joined_before.push_back(join);
+    } else {
+      launch.join(join);
+    }
+  }
+  if (options_.network_namespace >= 0 && namespaces_.new_network && !namespaces_.user) {
+    launch.options.clone_flags &= ~uint64_t{CLONE_NEWNET};
+    launch.join({.fd = options_.network_namespace, .type = CLONE_NEWNET});
+  }
+  if (namespaces_.pid_path.empty()) return {};
+  pid_namespace_ = TRY_IN(open_file(namespaces_.pid_path, O_RDONLY), "linux.namespaces");
+  launch.options.pid_namespace = pid_namespace_.get();
+  return {};
+}
+
+Result<> Creation::open_cgroup(Launch& launch) {
+  if (!cgroup_ || cgroup_->is_scope()) return {};
+  launch.cgroup_directory = TRY(cgroup_->v2_directory_fd());
+  launch.options.cgroup_fd = launch.cgroup_directory.get();
+  if (launch.cgroup_directory) return {};
+  launch.cgroup_fds = TRY(cgroup_->open_join_fds());
+  for (const UniqueFd& fd : launch.cgroup_fds) {
+    launch.fds.cgroup.push_back(fd.get());
+    launch.inherit.push_back(fd.get());
+  }
+  return {};
+}
+
 Result<> Creation::launch() {
   sync_ = TRY(make_sync_pair());
   UniqueFd listener;
   if (options_.start_by == CreateOptions::StartBy::kAnyone) {
     listener = TRY(listen_for_start(directory_));
   }
-  StageFds fds{.sync = sync_.child.get(), .listener = listener.get(), .stdio = options_.stdio};
-  fds.root = mounted_root_.get();
   TRY(hand_over_conversation(options_.program, sync_.child.get(), listener.get()));
-  std::vector<int> inherit{sync_.child.get(), listener.get(), mounted_root_.get()};
-  add_program_descriptors(process_, fds.stdio, inherit);
-  TRY(open_mount_sources(root_.mounts, inherit));
-  TRY(open_mount_sources(root_.shown, inherit));
-  LaunchOptions launch_options{
-      .clone_flags = namespaces_.clone_flags,
-      .new_user_namespace = namespaces_.user,
-      .sync_fd = sync_.child.get(),
-      .parent_sync_fd = sync_.parent.get(),
-      .directory = root_.root.target,
-      .block_signals = options_.signals_at_start == CreateOptions::SignalsAtStart::kBlocked};
-  for (const auto& [path, flag] : namespaces_.joins) {
-    namespace_fds_.push_back(TRY_IN(open_file(path, O_RDONLY), "linux.namespaces"));
-    if (flag == CLONE_NEWUSER) {
-      launch_options.user_namespace = namespace_fds_.back().get();
-      continue;
-    }
-    const stage::JoinOp join{.fd = namespace_fds_.back().get(), .type = flag};
-    if (namespaces_.user) {
-      launch_options.joined_before.push_back(join);
-      continue;
-    }
-    fds.joins.push_back(join);
-    inherit.push_back(join.fd);
-  }
-  if (options_.network_namespace >= 0 && namespaces_.new_network && !namespaces_.user) {
-    launch_options.clone_flags &= ~uint64_t{CLONE_NEWNET};
-    fds.joins.push_back({.fd = options_.network_namespace, .type = CLONE_NEWNET});
-    inherit.push_back(options_.network_namespace);
-  }
-  if (!namespaces_.pid_path.empty()) {
-    pid_namespace_ = TRY_IN(open_file(namespaces_.pid_path, O_RDONLY), "linux.namespaces");
-    launch_options.pid_namespace = pid_namespace_.get();
-  }
-  std::vector<UniqueFd> cgroup_fds;
-  UniqueFd cgroup_directory;
-  if (cgroup_ && !cgroup_->is_scope()) {
-    cgroup_directory = TRY(cgroup_->v2_directory_fd());
-    launch_options.cgroup_fd = cgroup_directory.get();
-    if (!cgroup_directory) cgroup_fds = TRY(cgroup_->open_join_fds());
-    for (const UniqueFd& fd : cgroup_fds) {
-      fds.cgroup.push_back(fd.get());
-      inherit.push_back(fd.get());
-    }
-  }
+  Launch launch{.fds = {.sync = sync_.child.get(),
+                        .listener = listener.get(),
+                        .root = mounted_root_.get(),
+                        .stdio = options_.stdio},
+                .inherit = {sync_.child.get(), listener.get(), mounted_root_.get()},
+                .options = {.clone_flags = namespaces_.clone_flags,
+                            .new_user_namespace = namespaces_.user,
+                            .sync_fd = sync_.child.get(),
+                            .parent_sync_fd = sync_.parent.get(),
+                            .directory = root_.root.target,
+                            .block_signals = options_.signals_at_start ==
+                                             CreateOptions::SignalsAtStart::kBlocked}};
+  add_program_descriptors(process_, launch.fds.stdio, launch.inherit);
+  TRY(open_mount_sources(root_.mounts, launch.inherit));
+  TRY(open_mount_sources(root_.shown, launch.inherit));
+  TRY(open_namespaces(launch));
+  TRY(open_cgroup(launch));
   stage_plan_ = {.namespaces = &namespaces_,
                  .root = &root_,
                  .process = &process_,
@@ -341,7 +349,7 @@ Result<> Creation::launch() {
                  .starts_in_root = namespaces_.user,
                  .report_times = options_.timing != nullptr};
   stage_plan_.await_cgroup = cgroup_ && cgroup_->is_scope();
-  init_ = TRY(launch_stage(encode(stage_plan_, fds), inherit, launch_options));
+  init_ = TRY(launch_stage(encode(stage_plan_, launch.fds), launch.inherit, launch.options));
   rollback_.add([this] { return kill_and_reap(init_.pidfd.get()); });
   sync_.child.reset();
   if (options_.program != nullptr) {
@@ -456,23 +464,6 @@ Result<> Creation::note_ready() {
   }
   program_begun_ = true;
   return send_go(sync_.parent.get());
-}
-
-Result<> send_console(const std::string& socket_path, int master_fd) {
-  return send_descriptor("console socket", socket_path, "/dev/ptmx", master_fd);
-}
-
-Result<> send_pidfd(const std::string& socket_path, int pidfd) {
-  if (socket_path.empty()) return {};
-  return send_descriptor("pidfd socket", socket_path, "pidfd", pidfd);
-}
-
-Result<> send_listener(const oci::Seccomp& seccomp, const oci::State& state, pid_t process,
-                       int listener) {
-  if (listener < 0) return fail(ErrorCode::kCorrupt, "the container's init sent no listener");
-  const std::string text =
-      oci::print_container_process_state(state, process, seccomp.listener_metadata);
-  return send_descriptor("seccomp listener", seccomp.listener_path, text, listener);
 }
 
 StepTime step_time(const stage::Message& message) {

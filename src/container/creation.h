@@ -41,6 +41,21 @@ class Creation {
   Result<> make_plans();
   Result<> open_mount_sources(std::vector<MountPlan>& mounts, std::vector<int>& inherit);
   Result<> mount_root_here();  // when it has no mount namespace of its own
+  // What the init begins with.
+  struct Launch {
+    StageFds fds;
+    std::vector<int> inherit;
+    LaunchOptions options;
+    std::vector<UniqueFd> cgroup_fds = {};
+    UniqueFd cgroup_directory = {};
+
+    void join(const stage::JoinOp& namespace_fd) {
+      fds.joins.push_back(namespace_fd);
+      inherit.push_back(namespace_fd.fd);
+    }
+  };
+  Result<> open_namespaces(Launch& launch);
+  Result<> open_cgroup(Launch& launch);
   Result<> launch();
   Result<> start_scope();
   Result<> limit();  // while the stage goes on by itself
@@ -91,17 +106,6 @@ class Creation {
 
 // The same for hooks in the container's namespaces: with the pid that the init has there.
 [[nodiscard]] oci::State as_seen_inside(oci::State state);
-
-// Connects to a console socket and sends the pty's master (runc: docs/terminals.md).
-Result<> send_console(const std::string& socket_path, int master_fd);
-
-// Sends a pidfd with its name, as runc does (runc: --pidfd-socket); an empty path sends nothing.
-Result<> send_pidfd(const std::string& socket_path, int pidfd);
-
-// Hands the listener of a seccomp filter to linux.seccomp.listenerPath (runtime-spec:
-// config-linux.md, The Container Process State).
-Result<> send_listener(const oci::Seccomp& seccomp, const oci::State& state, pid_t process,
-                       int listener);
 
 [[nodiscard]] StepTime step_time(const stage::Message& message);
 

@@ -8,6 +8,7 @@
 #include "container/creation.h"
 #include "container/launch.h"
 #include "container/plan.h"
+#include "container/unix_socket.h"
 #include <linux/sched.h>
 
 namespace trivet::container {

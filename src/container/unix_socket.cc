@@ -46,4 +46,21 @@ Result<> send_descriptor(std::string_view what, const std::string& path, std::st
   return {};
 }
 
+Result<> send_console(const std::string& socket_path, int master_fd) {
+  return send_descriptor("console socket", socket_path, "/dev/ptmx", master_fd);
+}
+
+Result<> send_pidfd(const std::string& socket_path, int pidfd) {
+  if (socket_path.empty()) return {};
+  return send_descriptor("pidfd socket", socket_path, "pidfd", pidfd);
+}
+
+Result<> send_listener(const oci::Seccomp& seccomp, const oci::State& state, pid_t process,
+                       int listener) {
+  if (listener < 0) return fail(ErrorCode::kCorrupt, "the container's init sent no listener");
+  const std::string text =
+      oci::print_container_process_state(state, process, seccomp.listener_metadata);
+  return send_descriptor("seccomp listener", seccomp.listener_path, text, listener);
+}
+
 }  // namespace trivet::container

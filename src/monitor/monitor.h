@@ -124,11 +124,6 @@ class Monitor {
   Result<> create_container(Life& life);
   std::unexpected<Error> abandon(Error cause);
   bool came_from_bad_template(const Error& error);
-  Result<> prepare_payload(const oci::Spec& spec, const std::string& bundle, Life& life);
-  Result<> start_vm_network(Life& life, payload::VmRequest& request);
-  void note_report(const Life& ended);
-  void note_vm_boot(const Life& life);
-  void note_vm_report(const Life& ended);
   Result<> take_terminal(Life& life);
   void note_running();
   Result<> watch_init();
@@ -150,6 +145,13 @@ class Monitor {
   Result<> forward_signal(int signal);
   Result<> pause();
   Result<> resume();
+
+  // --- monitor_payload.cc
+  Result<> prepare_payload(const oci::Spec& spec, const std::string& bundle, Life& life);
+  Result<> start_vm_network(Life& life, payload::VmRequest& request);
+  void note_report(const Life& ended);
+  void note_vm_boot(const Life& life);
+  void note_vm_report(const Life& ended);
 
   // --- monitor_hold.cc
   Result<> start_held(int client_fd, std::string_view payload);

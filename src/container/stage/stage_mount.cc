@@ -256,8 +256,8 @@ Outcome make_holder_private(const char* target) {
   while (fd >= 0) {
     struct statx status;
     long result = sys(__NR_statx, fd, "", kEmptyPath, STATX_TYPE, &status);
-    const bool at_mount = (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
-    if (result >= 0 && at_mount) result = set_attributes(fd, 0, 0, MS_PRIVATE, 0);
+    const bool at_mount = result >= 0 && (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+    if (at_mount) result = set_attributes(fd, 0, 0, MS_PRIVATE, 0);
     const long up = sys(__NR_openat, fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
     sys(__NR_close, fd);
     if (result < 0 || at_mount) {

@@ -47,6 +47,7 @@ constexpr size_t kExitSize = 2;
 constexpr auto kToGuestRules = std::to_array<Rule>({
     {FrameType::kWake, kMaxDocument, kAgentSession, kAgentSession},
     {FrameType::kCreate, kMaxDocument, kInitSession, UINT32_MAX},
+    {FrameType::kAdopt, kMaxDocument, kInitSession, kInitSession},
     {FrameType::kStart, 0, kInitSession, UINT32_MAX},
     {FrameType::kExec, kMaxDocument, kFirstRequestSession, UINT32_MAX},
     {FrameType::kRequest, kMaxDocument, kFirstRequestSession, UINT32_MAX},

@@ -66,17 +66,19 @@ enum class FrameType : uint8_t {
   kStderr = 'O',  // bytes
   kExit = 'x',    // Exit; the program has ended and all of its output was sent; ends the session
   // host to guest
-  kWake = 'w',      // JSON Wake; session 0
-  kCreate = 'C',    // JSON CreateRequest; session 1, or a new one with a container's number. What
-                    // is left of an earlier container with that number is ended
-  kStart = 'S',     // the session of a kCreate
-  kExec = 'E',      // JSON ExecRequest; kDone when the program was executed, or kFailed
-  kRequest = 'Q',   // JSON {"operation": …, …}: see messages.h
-  kCopyIn = 'I',    // JSON CopyRequest: then the host sends kStdin (copy stream), kStdinEof; kDone
-  kCopyOut = 'U',   // JSON CopyRequest: then the guest sends kStdout (copy stream); kExit
-  kConnect = 'T',   // JSON ConnectRequest: kDone when it is connected; then kStdin and kStdout are
-                    // the connection's bytes, and kExit comes when the other side has ended it
-  kStdin = 'i',     // bytes
+  kWake = 'w',     // JSON Wake; session 0
+  kCreate = 'C',   // JSON CreateRequest; session 1, or a new one with a container's number. What
+                   // is left of an earlier container with that number is ended
+  kAdopt = 'D',    // JSON CreateRequest: the container that kCreate made before the guest was saved
+                   // becomes this one's. Session 1, before kStart; kDone or kFailed
+  kStart = 'S',    // the session of a kCreate
+  kExec = 'E',     // JSON ExecRequest; kDone when the program was executed, or kFailed
+  kRequest = 'Q',  // JSON {"operation": …, …}: see messages.h
+  kCopyIn = 'I',   // JSON CopyRequest: then the host sends kStdin (copy stream), kStdinEof; kDone
+  kCopyOut = 'U',  // JSON CopyRequest: then the guest sends kStdout (copy stream); kExit
+  kConnect = 'T',  // JSON ConnectRequest: kDone when it is connected; then kStdin and kStdout are
+                   // the connection's bytes, and kExit comes when the other side has ended it
+  kStdin = 'i',    // bytes
   kStdinEof = 'e',  //
   kSignal = 's',    // uint32_t signal, to the session's program; not answered
   kResize = 'z',    // uint16_t rows, uint16_t columns; not answered

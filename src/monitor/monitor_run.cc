@@ -172,8 +172,8 @@ bool Monitor::came_from_bad_template(const Error& error) {
       !status_.vm->from_template) {
     return false;
   }
-  (void)payload::microvm::TemplateStore(payload::microvm::vm_directory(options_.directories.data))
-      .clear();
+  const std::string directory = payload::microvm::vm_directory(options_.directories.data);
+  (void)payload::microvm::clear_templates(directory);
   boots_ = true;
   return true;
 }

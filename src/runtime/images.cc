@@ -6,6 +6,8 @@
 #include "base/json.h"
 #include "image/registry.h"
 #include "payload/microvm/image_disk.h"
+#include "payload/microvm/kernel_store.h"
+#include "payload/microvm/template_store.h"
 #include "runtime/names.h"
 #include "runtime/pool_record.h"
 
@@ -178,6 +180,18 @@ std::string inspect_image(const image::Image& image) {
   return document.dump(2, ' ', false, Json::error_handler_t::replace);
 }
 
+// Machines that were saved with containers of these images go with them. Which of them those are is
+// in no record, and they are made anew when they are needed.
+Result<uint64_t> prune_machines(const Home& home) {
+  const std::string& data = home.store.data_dir();
+  const uint64_t freed = TRY(payload::microvm::prune_image_disks(data));
+  if (freed == 0) return freed;
+  return freed + TRY(payload::microvm::TemplateStore(payload::microvm::vm_directory(data),
+                                                     payload::microvm::kWarmLimits,
+                                                     payload::microvm::kWarmTemplates)
+                         .clear());
+}
+
 Result<std::set<std::string>> used_images(const Home& home) {
   std::set<std::string> used;
   for (const std::string& id : TRY(list_ids(home))) {
@@ -193,14 +207,14 @@ Result<std::set<std::string>> used_images(const Home& home) {
 
 Result<std::vector<std::string>> remove_image(const Home& home, std::string_view name, bool force) {
   auto report = TRY(home.store.remove(name, TRY(used_images(home)), force));
-  TRY(payload::microvm::prune_image_disks(home.store.data_dir()));
+  TRY(prune_machines(home));
   return report;
 }
 
 Result<PruneResult> prune_images(const Home& home, bool all) {
   const std::set<std::string> used = TRY(used_images(home));
   auto pruned = TRY(home.store.prune(used, all));
-  pruned.bytes += TRY(payload::microvm::prune_image_disks(home.store.data_dir()));
+  pruned.bytes += TRY(prune_machines(home));
   return PruneResult{.removed = std::move(pruned.images), .bytes = pruned.bytes};
 }
 

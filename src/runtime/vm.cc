@@ -70,8 +70,14 @@ OrderedJson describe_accelerator(const std::string& directory) {
 
 Result<OrderedJson> describe_templates(const std::string& directory) {
   OrderedJson list = OrderedJson::array();
-  for (const microvm::TemplateInfo& info : TRY(microvm::TemplateStore(directory).list())) {
-    list.push_back({{"key", info.key.substr(0, 12)}, {"what", info.what}, {"bytes", info.bytes}});
+  const microvm::TemplateStore warm(directory, microvm::kWarmLimits, microvm::kWarmTemplates);
+  for (const auto& templates : {
+         TRY(microvm::TemplateStore(directory).list())
+         , TRY(warm.list())
+       }) {
+    for (const microvm::TemplateInfo& info : templates) {
+      list.push_back({{"key", info.key.substr(0, 12)}, {"what", info.what}, {"bytes", info.bytes}});
+    }
   }
   return list;
 }

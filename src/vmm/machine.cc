@@ -48,11 +48,14 @@ Result<> Machine::handle_frame(const Frame& frame) {
 
 void Machine::create() {
   enter(Phase::kCreating, std::chrono::milliseconds(job_.boot_timeout_ms));
-  agent_->send(FrameType::kCreate, guest::kInitSession, guest::print(job_.create));
+  const bool adopts = is_restoring() && job_.saved->has_container;
+  agent_->send(adopts ? FrameType::kAdopt : FrameType::kCreate, guest::kInitSession,
+               guest::print(job_.create));
   job_.create = {};
 }
 
 void Machine::created() {
+  if (job_.mode == Job::Mode::kMakeTemplate) return save();
   const auto time = EventLoop::Clock::now() - begun_;
   report_.page().create_us =
       static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(time).count());
@@ -164,7 +167,9 @@ void Machine::give_up(Error error) {
     default:
       break;
   }
-  const bool unusable = is_restoring() && phase_ <= Phase::kWaking;
+  const Phase last =
+      is_restoring() && job_.saved->has_container ? Phase::kCreating : Phase::kWaking;
+  const bool unusable = is_restoring() && phase_ <= last;
   if (unusable) {
     error = std::move(error).in("restore the microVM's template").with_code(ErrorCode::kCorrupt);
   }

@@ -58,7 +58,7 @@ void Machine::restore() {
 // the one of the template is larger than all images.
 void Machine::restored() {
   for (size_t i = 0; i < job_.disks.size(); ++i) {
-    if (job_.disks[i].read_only) continue;
+    if (job_.disks[i].read_only || job_.saved->has_container) continue;
     execute("block_resize", {{"node-name", disk_node(i)}, {"size", disk_sizes_.at(i)}}, nullptr);
   }
   execute("cont", nullptr, [this] { wake(); });
@@ -131,7 +131,7 @@ Result<> Machine::agent_ready(const guest::Frame& frame) {
                 ready.version);
   }
   report_.set_kernel(ready.kernel);
-  if (job_.mode == Job::Mode::kMakeTemplate) {
+  if (job_.mode == Job::Mode::kMakeTemplate && !job_.saved->has_container) {
     save();
   } else {
     wake();

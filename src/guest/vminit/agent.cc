@@ -175,6 +175,9 @@ Result<> Agent::handle(const Frame& frame) {
       if (frame.container != 0) TRY(check_new(frame.session));
       answer(frame.session, create(frame));
       return {};
+    case FrameType::kAdopt:
+      answer(frame.session, adopt(frame.payload));
+      return {};
     case FrameType::kStart:
       return start(frame.session);
     case FrameType::kExec:

@@ -70,6 +70,7 @@ class Agent {
   void wake_up(std::string_view payload);
   Result<> create(const Frame& frame);
   Result<> create_first(std::string_view payload);
+  Result<> adopt(std::string_view payload);
   Result<> create_further(const Frame& frame);
   Result<> join(const CreateRequest& request, oci::Spec& spec) const;
   Result<> watch_handshakes(const std::vector<Interface>& interfaces);

@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/socket_pair.h"
 #include "container/creation.h"
+#include "guest/vminit/adoption.h"
 #include "guest/vminit/agent.h"
 #include "guest/vminit/console.h"
 #include "guest/vminit/network.h"
@@ -135,6 +136,19 @@ Result<> Agent::create_first(std::string_view payload) {
   TRY(configure_network(request.interfaces));
   TRY(watch_handshakes(request.interfaces));
   return create_container({.session = kInitSession}, request);
+}
+
+// What differs from the container that was made when the guest was saved. Its program has not been
+// executed yet, and its files are mounted by inode: they are written anew.
+Result<> Agent::adopt(std::string_view payload) {
+  const container::Container* container = find_container(0);
+  if (container == nullptr) return fail(ErrorCode::kWrongState, "there is no container to adopt");
+  const CreateRequest request = TRY(parse_create(payload));
+  TRY(write_files(request));
+  TRY(set_hostname(request.hostname));
+  TRY_IN(rename_container(container->init().pid, request.hostname), "name the container");
+  TRY(configure_network(request.interfaces));
+  return watch_handshakes(request.interfaces);
 }
 
 // Its session stays until its output is read, but nothing of the container before does.

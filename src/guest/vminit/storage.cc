@@ -49,19 +49,6 @@ Result<const char*> detect_file_system(const std::string& device) {
   return fail(ErrorCode::kCorrupt, "\"{}\" holds neither EROFS nor ext4", device);
 }
 
-Result<> write_files(const CreateRequest& request) {
-  if (request.files.empty()) return {};
-  TRY(make_dirs(kFilesDirectory));
-  const UniqueFd directory = TRY(open_file(kFilesDirectory, O_RDONLY | O_DIRECTORY));
-  for (const InlineFile& file : request.files) {
-    const UniqueFd made =
-        TRY(open_at(directory.get(), file.name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW));
-    TRY(write_all(made.get(), file.content, file.name));
-    if (::fchmod(made.get(), file.mode) != 0) return fail_errno("chmod \"{}\"", file.name);
-  }
-  return {};
-}
-
 // The root directory of an overlay is the upper one's: it shall look as the image's.
 Result<> make_upper(const std::string& upper, const std::string& lower) {
   if (exists(upper)) return {};
@@ -96,6 +83,19 @@ std::string writable_directory(uint8_t container) {
 }
 
 }  // namespace
+
+Result<> write_files(const CreateRequest& request) {
+  if (request.files.empty()) return {};
+  TRY(make_dirs(kFilesDirectory));
+  const UniqueFd directory = TRY(open_file(kFilesDirectory, O_RDONLY | O_DIRECTORY));
+  for (const InlineFile& file : request.files) {
+    const UniqueFd made =
+        TRY(open_at(directory.get(), file.name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW));
+    TRY(write_all(made.get(), file.content, file.name));
+    if (::fchmod(made.get(), file.mode) != 0) return fail_errno("chmod \"{}\"", file.name);
+  }
+  return {};
+}
 
 bool Storage::is_mounted(const std::string& target) const {
   return std::ranges::find(mounted_, target) != mounted_.end();

@@ -11,6 +11,9 @@
 
 namespace trivet::guest {
 
+// The contents and modes of the inline files; one that is there stays the same inode.
+Result<> write_files(const CreateRequest& request);
+
 class Storage {
  public:
   // Writes the inline files and mounts everything the request names that is not mounted yet. The

@@ -81,6 +81,7 @@ Result<> read_saved(const JsonView& view, std::optional<SavedMachine>& saved) {
   if (!found) return {};
   saved.emplace();
   TRY(found->read("memory", saved->memory));
+  TRY(found->read("hasContainer", saved->has_container));
   return found->read("state", saved->state);
 }
 
@@ -164,9 +165,14 @@ Result<MemberJob> parse_member_job(const JsonView& view) {
 std::string print_job(const Job& job) {
   Json json = print_machine(job);
   json["mode"] = kModes.at(static_cast<size_t>(job.mode));
-  if (job.saved) json["saved"] = {{"memory", job.saved->memory}, {"state", job.saved->state}};
+  if (job.saved) {
+    json["saved"] = {{"memory", job.saved->memory},
+                     {"state", job.saved->state},
+                     {"hasContainer", job.saved->has_container}};
+  }
   if (job.krun) json["krun"] = {{"program", job.krun->program}, {"library", job.krun->library}};
-  if (job.mode == Job::Mode::kRun) json["create"] = guest::print(job.create);
+  const bool creates = job.mode == Job::Mode::kRun || (job.saved && job.saved->has_container);
+  if (creates) json["create"] = guest::print(job.create);
   json["machineId"] = job.machine_id;
   json["sync"] = job.sync;
   json["listener"] = job.listener;

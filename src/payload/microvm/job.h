@@ -64,6 +64,8 @@ struct Network {
 struct SavedMachine {
   int memory = -1;  // a file of the guest's memory size
   int state = -1;   // QEMU's migration stream without the memory
+  // It is saved with its container made; a machine that is restored adopts it.
+  bool has_container = false;
 };
 
 // A machine by libkrun.
@@ -75,7 +77,7 @@ struct KrunMachine {
 struct Job {
   enum class Mode {
     kRun,
-    kMakeTemplate,  // boot to the agent, save into `saved`, end
+    kMakeTemplate,  // boot to the agent, or to its container's being made, save into `saved`, end
   };
   Mode mode = Mode::kRun;
 

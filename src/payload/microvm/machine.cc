@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -9,6 +10,7 @@
 #include "oci/process_text.h"
 #include "payload/host_program.h"
 #include "payload/microvm/control.h"
+#include "payload/microvm/file_identity.h"
 #include "payload/microvm/guest_filter.h"
 #include "payload/microvm/guest_spec.h"
 #include "payload/microvm/image_disk.h"
@@ -22,6 +24,7 @@
 #include "payload/microvm/sizes.h"
 #include "payload/microvm/template_maker.h"
 #include "payload/microvm/vmm_choice.h"
+#include "payload/microvm/warm_plan.h"
 
 namespace trivet::payload::microvm {
 
@@ -66,8 +69,9 @@ class Machine {
     TRY(add_krun());
     TRY(add_disks());
     TRY(add_network());
-    TRY(add_template());
     TRY(add_create());
+    TRY(add_template());
+    TRY(add_scratch());
     TRY(add_conversation());
     return finish();
   }
@@ -160,13 +164,25 @@ class Machine {
       job_.disks.push_back({.fd = builder_->add(std::move(image.fd)), .read_only = true});
       job_.create.lower_device = "vda";
     }
-    job_.disks.push_back({ .fd = builder_->add(TRY(open_scratch())), .read_only = false });
+    job_.disks.push_back({.fd = -1, .read_only = false});
     job_.create.scratch_device = lower_is_shared_ ? "vda" : "vdb";
     return {};
   }
 
+  // After its template, which may come with a disk.
+  Result<> add_scratch() {
+    if (pod_ || !is_layered()) return {};
+    job_.disks.back().fd = builder_->add(TRY(open_scratch()));
+    return {};
+  }
+
+  [[nodiscard]] std::string scratch_path() const {
+    return fmt::format("{}/{}", request_.bundle, kDiskName);
+  }
+
   [[nodiscard]] Result<UniqueFd> open_scratch() const {
-    const std::string path = fmt::format("{}/{}", request_.bundle, kDiskName);
+    const std::string path = scratch_path();
+    if (warm_disk_) return copy_scratch_disk(warm_disk_.get(), path);
     if (exists(path)) return open_file(path, O_RDWR);
     return make_scratch_disk(vm_directory_, TRY(scratch_bytes(request_.spec)), path);
   }
@@ -202,6 +218,7 @@ class Machine {
   Result<> add_template() {
     if (job_.krun || job_.share || job_.network.kind == Network::Kind::kTap) return {};
     if (request_.vm.no_template || !TRY(wants_template(request_.spec))) return {};
+    if (TRY(add_warm_template())) return {};
     auto found = find_or_make_template({.vm_directory = vm_directory_, .boot = boot_, .job = job_});
     if (!found) {
       no_template_ = "booting without a template: " + found.error().message();
@@ -211,6 +228,41 @@ class Machine {
     job_.saved = SavedMachine{.memory = builder_->add(std::move(found->memory)),
                               .state = builder_->add(std::move(found->state))};
     return {};
+  }
+
+  // A disk that was written to belongs to a container that ran already.
+  [[nodiscard]] bool can_be_warm() const {
+    return !pod_ && is_layered() && !lower_is_shared_ && !exists(scratch_path()) &&
+           guest_.guest.hooks.start_container.empty();
+  }
+
+  [[nodiscard]] Result<WarmContent> warm_content(const WarmPlan& plan) const {
+    WarmContent content {
+      .create = plan.made, .image = job_.disks.front().fd,
+      .scratch_bytes = TRY(scratch_bytes(request_.spec))
+    };
+    struct stat image{};
+    if (fstat(content.image, &image) != 0) return fail_errno("stat the image's disk");
+    content.digest = fmt::format("{}\n{}\n{}", plan.digest, identity_text(identity_of(image)),
+                                 content.scratch_bytes);
+    return content;
+  }
+
+  // A container that is made already, but for what is its own.
+  Result<bool> add_warm_template() {
+    if (!can_be_warm()) return false;
+    WarmPlan plan = plan_warm(guest_.guest, job_.create);
+    auto found = find_or_make_warm_template(
+        {.vm_directory = vm_directory_, .boot = boot_, .job = job_}, TRY(warm_content(plan)));
+    // What is wrong with a container is said by the start that follows.
+    if (!found || !*found) return false;
+    Template& warm = **found;
+    job_.saved = SavedMachine{.memory = builder_->add(std::move(warm.memory)),
+                              .state = builder_->add(std::move(warm.state)),
+                              .has_container = true};
+    warm_disk_ = std::move(warm.disk);
+    job_.create = std::move(plan.adopted);
+    return true;
   }
 
   Result<> add_create() {
@@ -278,6 +330,7 @@ class Machine {
   std::string no_template_;
   Guest boot_;
   Job job_;
+  UniqueFd warm_disk_;
   std::optional<ProgramBuilder> builder_;
 };
 

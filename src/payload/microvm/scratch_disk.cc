@@ -110,6 +110,20 @@ Result<> copy_sparse(int from, int to, off_t size) {
   return {};
 }
 
+// Nothing is left on failure.
+Result<UniqueFd> copy_to(int from, off_t size, const std::string& path) {
+  auto to = open_file(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+  if (!to && to.error().errnum() == EEXIST) {
+    return std::unexpected(std::move(to).error().with_code(ErrorCode::kAlreadyExists));
+  }
+  if (!to) return to;
+  if (auto copied = copy_sparse(from, to->get(), size); !copied) {
+    unlink(path.c_str());
+    return std::unexpected(std::move(copied).error());
+  }
+  return to;
+}
+
 Result<UniqueFd> copy_template(const std::string& vm_dir, uint64_t bytes, const std::string& path) {
   const std::string from_path = template_path(vm_dir, bytes);
   auto from = open_file(from_path, O_RDONLY | O_NOFOLLOW);
@@ -125,16 +139,14 @@ Result<UniqueFd> copy_template(const std::string& vm_dir, uint64_t bytes, const 
         Error(ErrorCode::kCorrupt, fmt::format("\"{}\" has {} bytes", from_path, status.st_size))
             .hint("remove it: it is made again"));
   }
-  auto to = open_file(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-  if (!to && to.error().errnum() == EEXIST) {
-    return std::unexpected(std::move(to).error().with_code(ErrorCode::kAlreadyExists));
-  }
-  if (!to) return to;
-  if (auto copied = copy_sparse(from->get(), to->get(), status.st_size); !copied) {
-    unlink(path.c_str());
-    return std::unexpected(std::move(copied).error());
-  }
-  return to;
+  return copy_to(from->get(), status.st_size, path);
+}
+
+Result<UniqueFd> explained(Result<UniqueFd> made, const std::string& path) {
+  if (made) return made;
+  return std::unexpected(
+      explain_disk_error(std::move(made).error(), path.substr(0, path.rfind('/') + 1))
+          .in("cannot make the machine's disk"));
 }
 
 }  // namespace
@@ -145,11 +157,13 @@ Result<UniqueFd> make_scratch_disk(const std::string& vm_dir, uint64_t bytes,
     return fail(ErrorCode::kInvalidArgument, "a disk of {}: it may have from {} to {}",
                 format_size(bytes), format_size(kMinScratchBytes), format_size(kMaxScratchBytes));
   }
-  auto made = copy_template(vm_dir, (bytes + kBlock - 1) / kBlock * kBlock, path);
-  if (made) return made;
-  return std::unexpected(
-      explain_disk_error(std::move(made).error(), path.substr(0, path.rfind('/') + 1))
-          .in("cannot make the machine's disk"));
+  return explained(copy_template(vm_dir, (bytes + kBlock - 1) / kBlock * kBlock, path), path);
+}
+
+Result<UniqueFd> copy_scratch_disk(int from, const std::string& path) {
+  struct stat status{};
+  if (fstat(from, &status) != 0) return fail_errno("stat a template's disk");
+  return explained(copy_to(from, status.st_size, path), path);
 }
 
 }  // namespace trivet::payload::microvm

@@ -22,4 +22,7 @@ inline constexpr uint64_t kMaxScratchBytes = 16ULL << 40U;
 Result<UniqueFd> make_scratch_disk(const std::string& vm_dir, uint64_t bytes,
                                    const std::string& path);
 
+// The same for a disk that a guest has written to: `path` becomes a copy of it, holes included.
+Result<UniqueFd> copy_scratch_disk(int from, const std::string& path);
+
 }  // namespace trivet::payload::microvm

@@ -1,5 +1,6 @@
 #include "payload/microvm/template_maker.h"
 
+#include <algorithm>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -7,11 +8,14 @@
 #include "base/fs.h"
 #include "base/memfd.h"
 #include "base/paths.h"
+#include "base/sha256.h"
 #include "base/socket_pair.h"
+#include "base/text.h"
 #include "container/container.h"
 #include "payload/host_program.h"
 #include "payload/microvm/host_facts.h"
 #include "payload/microvm/jail.h"
+#include "payload/microvm/scratch_disk.h"
 
 namespace trivet::payload::microvm {
 
@@ -22,6 +26,7 @@ namespace {
 constexpr off_t kReadOnlyBytes = off_t{1} << 40;
 constexpr off_t kWritableBytes = off_t{1} << 25;
 constexpr std::chrono::seconds kPatience{120};
+constexpr size_t kMachineIdBytes = 16;
 constexpr size_t kMessageLimit = 64U << 10U;
 
 // QEMU takes a read-only disk from a descriptor that is for reading only.
@@ -37,12 +42,15 @@ Result<UniqueFd> make_blank_disk(bool read_only) {
 // The machine of a template: what the job's has, with nothing behind its devices.
 class TemplateMachine {
  public:
-  TemplateMachine(const TemplateRequest& request, const TemplateStore::Files& files)
-      : request_(request) {
+  TemplateMachine(const TemplateRequest& request, const TemplateStore::Files& files,
+                  const WarmContent* content = nullptr)
+      : request_(request), content_(content), disk_path_(files.disk) {
     job_ = request.job;
     job_.mode = Job::Mode::kMakeTemplate;
     job_.saved = SavedMachine{.memory = files.memory, .state = files.state};
-    job_.create = {};
+    job_.saved->has_container = content != nullptr;
+    job_.create = content == nullptr ? guest::CreateRequest() : content->create;
+    job_.machine_id = random_hex(kMachineIdBytes);
     job_.sync = job_.listener = job_.report = job_.console = -1;
     job_.terminal = false;
   }
@@ -67,9 +75,19 @@ class TemplateMachine {
     return {};
   }
 
+  [[nodiscard]] Result<UniqueFd> open_disk(bool read_only) const {
+    if (content_ == nullptr) return make_blank_disk(read_only);
+    if (!read_only) {
+      return make_scratch_disk(request_.vm_directory, content_->scratch_bytes, disk_path_);
+    }
+    UniqueFd copy(fcntl(content_->image, F_DUPFD_CLOEXEC, 3));
+    if (!copy) return fail_errno("fcntl F_DUPFD_CLOEXEC");
+    return copy;
+  }
+
   Result<> add_devices() {
     for (Disk& disk : job_.disks) {
-      UniqueFd blank = TRY(make_blank_disk(disk.read_only));
+      UniqueFd blank = TRY(open_disk(disk.read_only));
       disk.fd = blank.get();
       program_.descriptors.push_back(std::move(blank));
     }
@@ -127,6 +145,8 @@ class TemplateMachine {
   }
 
   const TemplateRequest& request_;
+  const WarmContent* content_;
+  std::string disk_path_;
   Job job_;
   container::Program program_;
   UniqueFd other_end_;  // of the network, which nobody serves
@@ -151,7 +171,55 @@ Result<TemplateInputs> inputs_of(const TemplateRequest& request) {
   return inputs;
 }
 
+// Which warm templates were asked for, as far back as is remembered, newest first. Two processes at
+// the same time may forget one another's, which costs no more than a later start's being slower.
+class WarmRequests {
+ public:
+  explicit WarmRequests(const std::string& vm_directory)
+      : path_(vm_directory + "/warm.requests"),
+        entries_(split(read_file(path_, kMaxBytes).value_or(""), '\n')) {}
+
+  [[nodiscard]] bool contains(const std::string& entry) const {
+    return std::ranges::find(entries_, entry) != entries_.end();
+  }
+  Result<> add(const std::string& entry) {
+    constexpr size_t kRemembered = 64;
+    entries_.insert(entries_.begin(), entry);
+    if (entries_.size() > kRemembered) entries_.resize(kRemembered);
+    return replace_file(AT_FDCWD, path_, join(entries_, "\n"), 0600);
+  }
+
+ private:
+  static constexpr size_t kMaxBytes = 1U << 16U;
+
+  std::string path_;
+  std::vector<std::string> entries_;
+};
+
 }  // namespace
+
+Result<std::optional<Template>> find_or_make_warm_template(const TemplateRequest& request,
+                                                           const WarmContent& content) {
+  const Job& job = request.job;
+  const std::string key = sha256_of(template_key(TRY(inputs_of(request))) + "\n" + content.digest);
+  const TemplateStore store(request.vm_directory, kWarmLimits, kWarmTemplates);
+  if (auto found = store.find(key)) return found;
+  WarmRequests requests(request.vm_directory);
+  const std::string failed = "failed " + key;
+  if (requests.contains(failed)) return std::nullopt;
+  if (!requests.contains(key)) {
+    TRY(requests.add(key));
+    return std::nullopt;
+  }
+  auto made = store.make(key, job.memory_mib << 20U,
+                         fmt::format("{}, {} CPUs, {} MiB, with a container",
+                                     request.boot.kernel_release, job.vcpus, job.memory_mib),
+                         TemplateStore::Wait::kNo, [&](const TemplateStore::Files& files) {
+                           return TemplateMachine(request, files, &content).run();
+                         });
+  if (!made) TRY(requests.add(failed));
+  return made;
+}
 
 Result<Template> find_or_make_template(const TemplateRequest& request) {
   const Job& job = request.job;

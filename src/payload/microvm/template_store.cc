@@ -29,14 +29,16 @@ struct Record {
   std::string what;
   FileIdentity memory;
   FileIdentity state;
+  std::optional<FileIdentity> disk;
 };
 
 std::string print_record(const Record& record) {
-  return Json{{"boot_id", record.boot_id},
-              {"what", record.what},
-              {"memory", print_identity(record.memory)},
-              {"state", print_identity(record.state)}}
-      .dump();
+  Json json{{"boot_id", record.boot_id},
+            {"what", record.what},
+            {"memory", print_identity(record.memory)},
+            {"state", print_identity(record.state)}};
+  if (record.disk) json["disk"] = print_identity(*record.disk);
+  return json.dump();
 }
 
 Result<Record> parse_record(std::string_view text) {
@@ -50,6 +52,7 @@ Result<Record> parse_record(std::string_view text) {
   if (!memory || !state) return fail(ErrorCode::kCorrupt, "template.json: a file is not there");
   record.memory = TRY(parse_identity(*memory));
   record.state = TRY(parse_identity(*state));
+  if (const auto disk = TRY(view.find("disk"))) record.disk = TRY(parse_identity(*disk));
   return record;
 }
 
@@ -72,7 +75,12 @@ Result<Template> open_template(const std::string& directory) {
   }
   UniqueFd memory = TRY(open_recorded(directory + "/memory", record.memory));
   UniqueFd state = TRY(open_recorded(directory + "/state", record.state));
-  return Template{.directory = directory, .memory = std::move(memory), .state = std::move(state)};
+  UniqueFd disk;
+  if (record.disk) disk = TRY(open_recorded(directory + "/disk", *record.disk));
+  return Template{.directory = directory,
+                  .memory = std::move(memory),
+                  .state = std::move(state),
+                  .disk = std::move(disk)};
 }
 
 // Out of sight first: what is half removed must not look like a template.
@@ -98,11 +106,12 @@ Result<> fill(const std::string& part, uint64_t memory_bytes, const std::string&
   {
     const UniqueFd memory = TRY(create_file(part + "/memory", memory_bytes));
     const UniqueFd state = TRY(create_file(part + "/state", 0));
-    TRY(maker({.memory = memory.get(), .state = state.get()}));
+    TRY(maker({.memory = memory.get(), .state = state.get(), .disk = part + "/disk"}));
   }
-  Record record{.boot_id = boot_id(), .what = what, .memory = {}, .state = {}};
+  Record record{.boot_id = boot_id(), .what = what, .memory = {}, .state = {}, .disk = {}};
   record.memory = TRY(identify_file(AT_FDCWD, part + "/memory"));
   record.state = TRY(identify_file(AT_FDCWD, part + "/state"));
+  if (exists(part + "/disk")) record.disk = TRY(identify_file(AT_FDCWD, part + "/disk"));
   if (record.memory.size != memory_bytes || record.state.size == 0) {
     return fail(ErrorCode::kCorrupt, "the machine was not saved completely");
   }
@@ -155,8 +164,9 @@ Result<std::string> identify_program(const std::string& path) {
   return fmt::format("{} {}", path, identity_text(identity_of(status)));
 }
 
-TemplateStore::TemplateStore(std::string vm_dir, TemplateLimits limits)
-    : directory_(std::move(vm_dir) + "/templates"), limits_(limits) {}
+TemplateStore::TemplateStore(const std::string& vm_dir, TemplateLimits limits,
+                             std::string_view name)
+    : directory_(fmt::format("{}/{}", vm_dir, name)), limits_(limits) {}
 
 std::string TemplateStore::path_of(const std::string& key) const {
   return fmt::format("{}/{}", directory_, key);
@@ -268,6 +278,11 @@ Result<uint64_t> TemplateStore::clear() const {
     TRY(remove_tree(AT_FDCWD, lock_path));
   }
   return freed;
+}
+
+Result<uint64_t> clear_templates(const std::string& vm_dir) {
+  const uint64_t freed = TRY(TemplateStore(vm_dir).clear());
+  return freed + TRY(TemplateStore(vm_dir, kWarmLimits, kWarmTemplates).clear());
 }
 
 }  // namespace trivet::payload::microvm

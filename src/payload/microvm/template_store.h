@@ -2,7 +2,8 @@
 //
 //   VM_DIR/templates/KEY/memory          the guest's memory, shared copy-on-write by all its clones
 //   VM_DIR/templates/KEY/state           the rest of the machine
-//   VM_DIR/templates/KEY/template.json   the identity of both, and the boot of the host
+//   VM_DIR/templates/KEY/disk            what the guest writes, where it was saved with a container
+//   VM_DIR/templates/KEY/template.json   the identity of them, and the boot of the host
 //
 // Nothing in a saved machine tells whether it fits: KEY is made of all that must be the same. Files
 // are never repaired: what is not exactly what was written is removed and made anew. A template
@@ -16,6 +17,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -46,8 +48,9 @@ Result<std::string> identify_program(const std::string& path);
 
 struct Template {
   std::string directory;
-  UniqueFd memory;  // both to read
+  UniqueFd memory;  // all of them to read
   UniqueFd state;
+  UniqueFd disk;  // invalid where the maker left none
 };
 
 struct TemplateLimits {
@@ -62,9 +65,15 @@ struct TemplateInfo {
   int64_t used = 0;    // last, in nanoseconds since 1970
 };
 
+// A machine that was saved with its container made is of use to few others.
+inline constexpr const char* kWarmTemplates = "warm";
+inline constexpr TemplateLimits kWarmLimits{.count = 8, .bytes = 2ULL << 30U};
+
 class TemplateStore {
  public:
-  explicit TemplateStore(std::string vm_dir, TemplateLimits limits = {});
+  // `name` is that of a directory in vm_dir: the limits are for what is in there.
+  explicit TemplateStore(const std::string& vm_dir, TemplateLimits limits = {},
+                         std::string_view name = "templates");
 
   // Nothing when there is none that can be trusted; one that can't is removed.
   [[nodiscard]] std::optional<Template> find(const std::string& key) const;
@@ -73,6 +82,7 @@ class TemplateStore {
   struct Files {
     int memory = -1;
     int state = -1;
+    std::string disk;  // where the maker may make a file
   };
   using Maker = std::function<Result<>(const Files&)>;
   // One process makes a template while the others wait (kYes) or go without (kNo: nothing is
@@ -97,5 +107,8 @@ class TemplateStore {
   std::string directory_;
   TemplateLimits limits_;
 };
+
+// TemplateStore::clear() for both kinds.
+Result<uint64_t> clear_templates(const std::string& vm_dir);
 
 }  // namespace trivet::payload::microvm

@@ -75,6 +75,8 @@ TEST(FrameReader, SizesAndSessionsAreChecked) {
               HasSubstr("1 bytes"));
   EXPECT_THAT(error_of(Direction::kToGuest, make_frame(FrameType::kExec, 1, "{}")),
               HasSubstr("session 1"));
+  EXPECT_THAT(error_of(Direction::kToGuest, make_frame(FrameType::kAdopt, 2, "{}")),
+              HasSubstr("session 2"));
   EXPECT_THAT(error_of(Direction::kToGuest, make_frame(FrameType::kWake, 1, "{}")),
               HasSubstr("session 1"));
   EXPECT_THAT(error_of(Direction::kToGuest,

@@ -19,7 +19,7 @@ TEST(MicrovmJob, ComesBackAsItWasPrinted) {
           .disks = {{.fd = 5, .read_only = true}, {.fd = 6}},
           .network = {.kind = Network::Kind::kPasst, .fd = 9},
           .qemu_uid = 1234,
-          .saved = SavedMachine{.memory = 7, .state = 8},
+          .saved = SavedMachine{.memory = 7, .state = 8, .has_container = true},
           .machine_id = "0123",
           .sync = 10,
           .listener = 11,
@@ -39,6 +39,7 @@ TEST(MicrovmJob, ComesBackAsItWasPrinted) {
   EXPECT_EQ(again->run->create.config, job.create.config);
   EXPECT_EQ(again->run->disks.size(), 2U);
   EXPECT_EQ(again->run->saved->state, 8);
+  EXPECT_TRUE(again->run->saved->has_container);
 }
 
 TEST(MicrovmJob, OfAMachineByLibkrunComesBackToo) {

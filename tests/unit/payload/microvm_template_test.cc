@@ -125,6 +125,33 @@ TEST_F(Templates, ThatWereChangedAreRemoved) {
   });
 }
 
+Result<> save_with_disk(const TemplateStore::Files& files) {
+  TRY(write_all(files.memory, "memory", "memory"));
+  TRY(write_all(files.state, "state", "state"));
+  return replace_file(AT_FDCWD, files.disk, "disk", 0600);
+}
+
+TEST_F(Templates, HaveTheDiskThatWasMadeWithThem) {
+  ASSERT_TRUE(store().make("key", kMemory, "test", Wait::kYes, save_with_disk));
+  const auto found = store().find("key");
+  ASSERT_TRUE(found);
+  EXPECT_EQ(read_fd(found->disk.get(), "disk", 64).value_or(""), "disk");
+  // The same bytes in another file: it could have been anyone's.
+  const std::string path = directory + "/templates/key/disk";
+  ASSERT_TRUE(replace_file(AT_FDCWD, path, "disk", 0600));
+  EXPECT_FALSE(store().find("key"));
+  EXPECT_FALSE(fs::exists(directory + "/templates/key"));
+}
+
+TEST_F(Templates, OfBothKindsAreClearedTogether) {
+  const TemplateStore warm(directory, kWarmLimits, kWarmTemplates);
+  ASSERT_TRUE(store().make("key", kMemory, "test", Wait::kYes, save));
+  ASSERT_TRUE(warm.make("key", kMemory, "test", Wait::kYes, save_with_disk));
+  ASSERT_TRUE(clear_templates(directory));
+  EXPECT_FALSE(store().find("key"));
+  EXPECT_FALSE(warm.find("key"));
+}
+
 TEST_F(Templates, BeyondTheLimitGoLeastRecentlyUsedFirst) {
   const TemplateStore small = store({.count = 2, .bytes = 1U << 30U});
   ASSERT_TRUE(small.make("a", kMemory, "test", Wait::kYes, save));

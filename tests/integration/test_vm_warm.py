@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from harness import SLOW
+from harness import SLOW, free_port, wait_for
+from test_run_network import fetch
 
 pytestmark = [pytest.mark.root, pytest.mark.cgroup, pytest.mark.microvm,
               pytest.mark.usefixtures("nothing_left", "own_vm_dir")]
@@ -201,3 +202,51 @@ def test_what_is_saved_can_be_read_by_root_alone(warm):
     line = warm("sh", "-c", "true", options=("--network", "none", "-e", "SECRET=x"))
     for path in (line.saved, *line.saved.iterdir()):
         assert path.stat().st_mode & 0o077 == 0 and path.stat().st_uid == 0
+
+
+def test_a_terminal(vm, own_vm_dir):
+    for rows in (20, 30, 40):
+        terminal = vm.spawn_tty("run", "--rm", "-it", "--network", "none", "busybox", "sh", rows=rows, columns=80)
+        terminal.expect("/ # ")
+        terminal.send("stty size; hostname\n")
+        terminal.expect(f"{rows} 80\r\n[0-9a-f]{{12}}\r\n")
+        terminal.send("exit 5\n")
+        assert terminal.wait() == 5
+    assert len(saved_in(own_vm_dir)) == 1
+
+
+@pytest.mark.network
+def test_published_ports_are_each_clone_s_own(vm, own_vm_dir):
+    words = ["sh", "-c", "mkdir -p /www && hostname > /www/index.html && httpd -f -p 8080 -h /www"]
+    answers = {}
+    for _ in range(4):
+        port = free_port()
+        name = vm.spawn(*words, network="pasta", options=["-p", f"127.0.0.1:{port}:8080"])
+        answers[vm.inspect(name)["Config"]["Hostname"]] = wait_for(lambda port=port: fetch(f"127.0.0.1:{port}"))
+    assert len(saved_in(own_vm_dir)) == 1
+    assert {name: f"{name}\n" for name in answers} == answers and len(answers) == 4
+
+
+def test_signals_and_the_processes_of_a_clone(vm, own_vm_dir):
+    line = Warm(vm, own_vm_dir, "sh", "-c", "trap 'echo one' USR1; echo ready; while :; do sleep 0.1; done")
+    for _ in range(2):
+        vm.run("rm", "-f", vm.out("run", "-d", *line.words))
+    line.saved, = saved_in(own_vm_dir)
+    line.spawn("box")
+    vm.wait_for_log("box", "ready", timeout=60)
+    assert "sleep" in vm.out("top", "box")
+    vm.run("kill", "-s", "USR1", "box")
+    vm.wait_for_log("box", "one", timeout=60)
+    vm.run("kill", "box")
+    assert vm.out("wait", "box") == "137"
+
+
+def test_two_second_starts_at_once_save_one(vm, own_vm_dir):
+    line = Warm(vm, own_vm_dir, "sh", "-c", "read line; echo got $line", options=("-i", "--network", "none"))
+    assert line.run(stdin="0\n").stdout == "got 0\n"
+    started = [vm.start("run", "--rm", *line.words, stdin=subprocess.PIPE, text=True) for _ in range(2)]
+    for number, process in enumerate(started):
+        output, _ = process.communicate(f"{number}\n", timeout=90 * SLOW)
+        assert output == f"got {number}\n" and process.returncode == 0
+    line.saved, = saved_in(own_vm_dir)
+    assert line.hit(stdin="2\n").stdout == "got 2\n"

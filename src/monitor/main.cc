@@ -20,7 +20,8 @@ int main(int argc, char** argv) {
                          .attach = std::move(arguments->given),
                          .hold = arguments->hold};
   // While we wait. When it fails, so will the clone that then has to make one, and say why.
-  if (arguments->own_network) options.network = trivet::make_network_namespace().value_or(trivet::UniqueFd());
+  if (arguments->own_network)
+    options.network = trivet::make_network_namespace().value_or(trivet::UniqueFd());
   if (!is_told_to_go(std::move(arguments->go))) return 0;
   return run_monitor(std::move(options), std::move(arguments->sync)) ? 0 : 1;
 }

@@ -186,10 +186,8 @@ Result<uint64_t> prune_machines(const Home& home) {
   const std::string& data = home.store.data_dir();
   const uint64_t freed = TRY(payload::microvm::prune_image_disks(data));
   if (freed == 0) return freed;
-  return freed + TRY(payload::microvm::TemplateStore(payload::microvm::vm_directory(data),
-                                                     payload::microvm::kWarmLimits,
-                                                     payload::microvm::kWarmTemplates)
-                         .clear());
+  return freed +
+         TRY(payload::microvm::warm_templates(payload::microvm::vm_directory(data)).clear());
 }
 
 Result<std::set<std::string>> used_images(const Home& home) {

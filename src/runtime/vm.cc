@@ -70,10 +70,9 @@ OrderedJson describe_accelerator(const std::string& directory) {
 
 Result<OrderedJson> describe_templates(const std::string& directory) {
   OrderedJson list = OrderedJson::array();
-  const microvm::TemplateStore warm(directory, microvm::kWarmLimits, microvm::kWarmTemplates);
   for (const auto& templates : {
          TRY(microvm::TemplateStore(directory).list())
-         , TRY(warm.list())
+         , TRY(microvm::warm_templates(directory).list())
        }) {
     for (const microvm::TemplateInfo& info : templates) {
       list.push_back({{"key", info.key.substr(0, 12)}, {"what", info.what}, {"bytes", info.bytes}});

@@ -171,6 +171,12 @@ Result<TemplateInputs> inputs_of(const TemplateRequest& request) {
   return inputs;
 }
 
+// For people.
+std::string describe(const TemplateRequest& request) {
+  return fmt::format("{}, {} CPUs, {} MiB", request.boot.kernel_release, request.job.vcpus,
+                     request.job.memory_mib);
+}
+
 // Which warm templates were asked for, as far back as is remembered, newest first. Two processes at
 // the same time may forget one another's, which costs no more than a later start's being slower.
 class WarmRequests {
@@ -200,9 +206,8 @@ class WarmRequests {
 
 Result<std::optional<Template>> find_or_make_warm_template(const TemplateRequest& request,
                                                            const WarmContent& content) {
-  const Job& job = request.job;
   const std::string key = sha256_of(template_key(TRY(inputs_of(request))) + "\n" + content.digest);
-  const TemplateStore store(request.vm_directory, kWarmLimits, kWarmTemplates);
+  const TemplateStore store = warm_templates(request.vm_directory);
   if (auto found = store.find(key)) return found;
   WarmRequests requests(request.vm_directory);
   const std::string failed = "failed " + key;
@@ -211,25 +216,21 @@ Result<std::optional<Template>> find_or_make_warm_template(const TemplateRequest
     TRY(requests.add(key));
     return std::nullopt;
   }
-  auto made = store.make(key, job.memory_mib << 20U,
-                         fmt::format("{}, {} CPUs, {} MiB, with a container",
-                                     request.boot.kernel_release, job.vcpus, job.memory_mib),
-                         TemplateStore::Wait::kNo, [&](const TemplateStore::Files& files) {
-                           return TemplateMachine(request, files, &content).run();
-                         });
+  auto made =
+      store.make(key, request.job.memory_mib << 20U, describe(request) + ", with a container",
+                 TemplateStore::Wait::kNo, [&](const TemplateStore::Files& files) {
+                   return TemplateMachine(request, files, &content).run();
+                 });
   if (!made) TRY(requests.add(failed));
   return made;
 }
 
 Result<Template> find_or_make_template(const TemplateRequest& request) {
-  const Job& job = request.job;
   const std::string key = template_key(TRY(inputs_of(request)));
   const TemplateStore store(request.vm_directory);
   if (auto found = store.find(key)) return std::move(*found);
   auto made = TRY(store.make(
-      key, job.memory_mib << 20U,
-      fmt::format("{}, {} CPUs, {} MiB", request.boot.kernel_release, job.vcpus, job.memory_mib),
-      TemplateStore::Wait::kYes,
+      key, request.job.memory_mib << 20U, describe(request), TemplateStore::Wait::kYes,
       [&](const TemplateStore::Files& files) { return TemplateMachine(request, files).run(); }));
   return std::move(*made);
 }

@@ -280,9 +280,13 @@ Result<uint64_t> TemplateStore::clear() const {
   return freed;
 }
 
+TemplateStore warm_templates(const std::string& vm_dir) {
+  return TemplateStore(vm_dir, {.count = 8, .bytes = 2ULL << 30U}, "warm");
+}
+
 Result<uint64_t> clear_templates(const std::string& vm_dir) {
   const uint64_t freed = TRY(TemplateStore(vm_dir).clear());
-  return freed + TRY(TemplateStore(vm_dir, kWarmLimits, kWarmTemplates).clear());
+  return freed + TRY(warm_templates(vm_dir).clear());
 }
 
 }  // namespace trivet::payload::microvm

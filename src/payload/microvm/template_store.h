@@ -65,10 +65,6 @@ struct TemplateInfo {
   int64_t used = 0;    // last, in nanoseconds since 1970
 };
 
-// A machine that was saved with its container made is of use to few others.
-inline constexpr const char* kWarmTemplates = "warm";
-inline constexpr TemplateLimits kWarmLimits{.count = 8, .bytes = 2ULL << 30U};
-
 class TemplateStore {
  public:
   // `name` is that of a directory in vm_dir: the limits are for what is in there.
@@ -107,6 +103,9 @@ class TemplateStore {
   std::string directory_;
   TemplateLimits limits_;
 };
+
+// Of machines that were saved with their container made, which are of use to few others.
+[[nodiscard]] TemplateStore warm_templates(const std::string& vm_dir);
 
 // TemplateStore::clear() for both kinds.
 Result<uint64_t> clear_templates(const std::string& vm_dir);

@@ -144,7 +144,7 @@ TEST_F(Templates, HaveTheDiskThatWasMadeWithThem) {
 }
 
 TEST_F(Templates, OfBothKindsAreClearedTogether) {
-  const TemplateStore warm(directory, kWarmLimits, kWarmTemplates);
+  const TemplateStore warm = warm_templates(directory);
   ASSERT_TRUE(store().make("key", kMemory, "test", Wait::kYes, save));
   ASSERT_TRUE(warm.make("key", kMemory, "test", Wait::kYes, save_with_disk));
   ASSERT_TRUE(clear_templates(directory));

@@ -1,5 +1,8 @@
 #include "cli/program.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "cli/help.h"
 #include "cli/parse.h"
 #include "cli/registry.h"
@@ -24,6 +27,15 @@ int exit_code_for(const Command& command, ErrorCode code) {
   if (code == ErrorCode::kCommandNotExecutable) return 126;
   if (code == ErrorCode::kCommandNotFound) return 127;
   return 125;
+}
+
+// One that the caller has closed would otherwise be the next file that is opened.
+void open_closed_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    // The lowest number that is free: this one. Not close-on-exec, as all three.
+    if (fcntl(stream, F_GETFD) < 0)
+      (void)open("/dev/null", O_RDWR);  // NOLINT(android-cloexec-open)
+  }
 }
 
 int print_and_end(Session& session, const std::string& text) {
@@ -97,6 +109,7 @@ int dispatch(TopLevel top) {
 }  // namespace
 
 int run_trivet(const std::vector<std::string>& words) {
+  open_closed_streams();
   TopLevel top;
   // Most calls have no options in front: those need no parser here.
   if (!words.empty() && !words.front().starts_with('-')) {

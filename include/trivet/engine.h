@@ -19,6 +19,7 @@
 #include "trivet/export.h"
 #include "trivet/pod.h"
 #include "trivet/result.h"
+#include "trivet/spare_process.h"
 #include "trivet/types.h"
 
 namespace trivet {
@@ -30,6 +31,7 @@ struct EngineOptions {
   size_t max_containers = 1024;  // one more is kLimitExceeded
   ImageLimits images;            // of those that are pulled and imported from now on
   std::vector<RegistrySettings> registries;  // those about which there is something to say
+  std::shared_ptr<SpareProcess> spare;       // becomes a monitor; null: each one is executed
 };
 
 // Everything that trivet can do on this host. A call that names something that is not there is

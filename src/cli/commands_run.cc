@@ -155,6 +155,7 @@ Command make_run() {
                "Run on a directory, which stays as it is");
   command.action = [flags, given](Session& session,
                                   const std::vector<std::string>& arguments) -> Result<int> {
+    if (!flags->run.detach) session.make_spare();
     TRY(apply_configuration(given, *flags));
     return run(session, *flags, arguments);
   };

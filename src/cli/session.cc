@@ -74,9 +74,14 @@ Result<EngineOptions> Session::engine_options() const {
   EngineOptions options = default_engine_options(configuration.settings());
   if (!globals_.data_dir.empty()) options.data_dir = globals_.data_dir;
   if (!globals_.state_dir.empty()) options.state_dir = globals_.state_dir;
+  options.spare = spare_;
   const std::string said = TRY(enter_user_namespace(options));
   if (!said.empty()) remark(said);
   return options;
+}
+
+void Session::make_spare() {
+  if (geteuid() == 0) spare_ = SpareProcess::make().value_or(nullptr);
 }
 
 Result<Engine*> Session::engine() {

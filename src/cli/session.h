@@ -32,6 +32,10 @@ class Session {
   Result<Engine*> engine();
   // What it is opened with. An ordinary user is then in the user namespace of his containers.
   Result<EngineOptions> engine_options() const;
+  // For a command that starts a container and stays, ahead of all else that it does: see
+  // SpareProcess. Root's alone: an ordinary user's command goes on in a user namespace, where a
+  // copy from before would not be. Only a saving: when it can't be made nothing is missing.
+  void make_spare();
 
   // Buffered; flush() tells when the reader is gone or the disk is full.
   void print(std::string_view text);
@@ -56,6 +60,7 @@ class Session {
   [[nodiscard]] bool errors_as_json() const;
 
   Globals globals_;
+  std::shared_ptr<SpareProcess> spare_;
   std::optional<Engine> engine_;
 };
 

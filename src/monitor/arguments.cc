@@ -22,16 +22,16 @@ Result<UniqueFd> take_fd(const std::string& text) {
 
 }  // namespace
 
-Result<Arguments> parse_arguments(int argc, char** argv) {
+Result<Arguments> parse_arguments(const std::vector<std::string>& words) {
   std::map<std::string, std::string> values{
       {"--data", ""},  {"--state", ""},    {"--id", ""},   {"--sync-fd", ""},
       {"--go-fd", ""}, {"--given-fd", ""}, {"--hold", ""}, {"--own-network", ""}};
-  for (int i = 1; i < argc; i += 2) {
-    const auto found = values.find(argv[i]);
-    if (found == values.end() || i + 1 == argc) {
-      return fail(ErrorCode::kInvalidArgument, "unknown or incomplete option \"{}\"", argv[i]);
+  for (size_t i = 0; i < words.size(); i += 2) {
+    const auto found = values.find(words[i]);
+    if (found == values.end() || i + 1 == words.size()) {
+      return fail(ErrorCode::kInvalidArgument, "unknown or incomplete option \"{}\"", words[i]);
     }
-    found->second = argv[i + 1];
+    found->second = words[i + 1];
   }
   if (values["--data"].empty() || values["--state"].empty() || values["--id"].empty()) {
     return fail(ErrorCode::kInvalidArgument, "--data, --state and --id are needed");

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -19,7 +20,8 @@ struct Arguments {
   bool hold = false;         // MonitorStart::hold
   bool own_network = false;  // MonitorStart::own_network
 };
-Result<Arguments> parse_arguments(int argc, char** argv);
+// Without the program's name.
+Result<Arguments> parse_arguments(const std::vector<std::string>& words);
 
 // We are started before the container is made, so that the one passes beside the other. False: it
 // was not made, or whoever made it is gone.

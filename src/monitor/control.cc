@@ -72,15 +72,6 @@ constexpr int kSyncNumber = 3;
 constexpr int kGoNumber = 4;
 constexpr int kGivenNumber = 5;
 
-// Monitors outlive most callers; one that lives longer must not collect their zombies.
-void reap_finished(pid_t started) {
-  static std::mutex mutex;
-  static std::vector<pid_t> children;
-  const std::scoped_lock lock(mutex);
-  std::erase_if(children, [](pid_t pid) { return waitpid(pid, nullptr, WNOHANG) != 0; });
-  children.push_back(started);
-}
-
 // Above the numbers that posix_spawn replaces.
 Result<UniqueFd> lift(int fd) {
   UniqueFd lifted(fcntl(fd, F_DUPFD_CLOEXEC, kGivenNumber + 1));
@@ -142,22 +133,31 @@ Result<std::optional<int>> wait_for_exit(const Directories& directories, const s
   }
 }
 
+void reap_later(pid_t monitor) {
+  static std::mutex mutex;
+  static std::vector<pid_t> children;
+  const std::scoped_lock lock(mutex);
+  std::erase_if(children, [](pid_t pid) { return waitpid(pid, nullptr, WNOHANG) != 0; });
+  children.push_back(monitor);
+}
+
+std::vector<std::string> words_of(const MonitorStart& start) {
+  std::vector<std::string> words{
+      "--data", start.directories.data, "--state", start.directories.state, "--id", start.id};
+  if (start.hold) words.insert(words.end(), {"--hold", "yes"});
+  if (start.own_network) words.insert(words.end(), {"--own-network", "yes"});
+  return words;
+}
+
 Result<MonitorStarting> spawn_monitor(const MonitorStart& start) {
   Pipe sync = TRY(make_pipe());
   AttachPair go = TRY(make_attach_pair());
   const UniqueFd sync_end = TRY(lift(sync.write_end.get()));
   const UniqueFd go_end = TRY(lift(go.monitor.get()));
-  std::vector<std::string> argv{start.program,
-                                "--data",
-                                start.directories.data,
-                                "--state",
-                                start.directories.state,
-                                "--id",
-                                start.id,
-                                "--sync-fd",
-                                fmt::format("{}", kSyncNumber),
-                                "--go-fd",
-                                fmt::format("{}", kGoNumber)};
+  std::vector<std::string> argv = words_of(start);
+  argv.insert(argv.begin(), start.program);
+  argv.insert(argv.end(), {"--sync-fd", fmt::format("{}", kSyncNumber), "--go-fd",
+                           fmt::format("{}", kGoNumber)});
   std::vector<InheritedFd> inherited{{.fd = sync_end.get(), .number = kSyncNumber},
                                      {.fd = go_end.get(), .number = kGoNumber}};
   UniqueFd given_end;
@@ -166,10 +166,7 @@ Result<MonitorStarting> spawn_monitor(const MonitorStart& start) {
     inherited.push_back({.fd = given_end.get(), .number = kGivenNumber});
     argv.insert(argv.end(), {"--given-fd", fmt::format("{}", kGivenNumber)});
   }
-  if (start.hold) argv.insert(argv.end(), {"--hold", "yes"});
-  if (start.own_network) argv.insert(argv.end(), {"--own-network", "yes"});
-  const pid_t pid = TRY(spawn_in_session(start.program, argv, inherited));
-  reap_finished(pid);
+  reap_later(TRY(spawn_in_session(start.program, argv, inherited)));
   return MonitorStarting(std::move(sync.read_end), std::move(go.client));
 }
 

@@ -5,6 +5,8 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <sys/types.h>
+#include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -62,5 +64,11 @@ class MonitorStarting {
   UniqueFd go_;
 };
 Result<MonitorStarting> spawn_monitor(const MonitorStart& start);
+
+// What the program's command line says of it, less the descriptors: see parse_arguments().
+[[nodiscard]] std::vector<std::string> words_of(const MonitorStart& start);
+// Monitors outlive most callers. One that lives longer must not collect their zombies: those that
+// have ended are reaped when the next one is started.
+void reap_later(pid_t monitor);
 
 }  // namespace trivet::monitor

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "linux/network_namespace.h"
 #include "monitor/attach.h"
 
 namespace trivet::monitor {
@@ -74,8 +75,6 @@ Result<> start(Monitor& monitor, bool hold) {
   return hold ? monitor.hold() : monitor.start();
 }
 
-}  // namespace
-
 Result<> run_monitor(MonitorOptions options, UniqueFd sync) {
   EventLoop loop = TRY(EventLoop::create());
   options.on_ended = [&loop] { loop.stop(); };
@@ -89,7 +88,8 @@ Result<> run_monitor(MonitorOptions options, UniqueFd sync) {
       if (read_signals(signals.get())) (void)monitor.request_stop(0, std::nullopt);
       reap_others(monitor);
     }));
-    return monitor.prepare();
+    auto r = monitor.prepare();
+    return r;
   };
   if (auto prepared = prepare(); !prepared) {
     tell_start(std::move(sync), prepared, 0);
@@ -105,6 +105,19 @@ Result<> run_monitor(MonitorOptions options, UniqueFd sync) {
   auto served = loop.run();
   monitor.leave();
   return served;
+}
+
+}  // namespace
+
+Result<> live(Arguments arguments) {
+  MonitorOptions options{.directories = std::move(arguments.directories),
+                         .id = std::move(arguments.id),
+                         .attach = std::move(arguments.given),
+                         .hold = arguments.hold};
+  // While we wait. When it fails, so will the clone that then has to make one, and say why.
+  if (arguments.own_network) options.network = make_network_namespace().value_or(UniqueFd());
+  if (!is_told_to_go(std::move(arguments.go))) return {};
+  return run_monitor(std::move(options), std::move(arguments.sync));
 }
 
 }  // namespace trivet::monitor

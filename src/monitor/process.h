@@ -7,6 +7,7 @@
 #include "base/event_loop.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "monitor/arguments.h"
 #include "monitor/monitor.h"
 
 namespace trivet::monitor {
@@ -25,7 +26,8 @@ bool read_signals(int fd);
 // its pidfd; those behind it have their turn after that, when it is called again.
 void reap_strays(const std::function<bool(pid_t)>& is_owned);
 
-// The life of trivet-monitor: one container, to its end. How the start went is told on `sync`.
-Result<> run_monitor(MonitorOptions options, UniqueFd sync);
+// The life of trivet-monitor: one container, to its end. How the start went is told on
+// Arguments::sync.
+Result<> live(Arguments arguments);
 
 }  // namespace trivet::monitor

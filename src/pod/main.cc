@@ -20,7 +20,7 @@ void remove_abandoned(const trivet::pod::PodPaths& paths, trivet::UniqueFd journ
 
 int main(int argc, char** argv) {
   trivet::monitor::stay_small();
-  auto arguments = trivet::monitor::parse_arguments(argc, argv);
+  auto arguments = trivet::monitor::parse_arguments({argv + 1, argv + argc});
   if (!arguments) {
     std::fprintf(stderr, "trivet-pod-monitor: %s\nIt is started by trivet, not by hand.\n",
                  arguments.error().message().c_str());

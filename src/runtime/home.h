@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "image/store.h"
 #include "monitor/record.h"
+#include "trivet/spare_process.h"
 #include "trivet/types.h"
 
 namespace trivet::runtime {
@@ -17,6 +18,7 @@ struct Home {
   size_t max_containers = 1024;
   std::vector<RegistrySettings> registries;
   image::Store store;
+  std::shared_ptr<SpareProcess> spare;  // may be null
 
   [[nodiscard]] std::string containers() const { return directories.data + "/containers"; }
   [[nodiscard]] std::string pods() const { return directories.data + "/pods"; }

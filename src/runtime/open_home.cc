@@ -40,7 +40,8 @@ Result<Home> open_home(const EngineOptions& options) {
   return Home{.directories = std::move(directories),
               .max_containers = options.max_containers,
               .registries = options.registries,
-              .store = std::move(store)};
+              .store = std::move(store),
+              .spare = options.spare};
 }
 
 }  // namespace trivet::runtime

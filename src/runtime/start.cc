@@ -11,6 +11,7 @@
 #include "runtime/lifecycle.h"
 #include "runtime/names.h"
 #include "runtime/pool_start.h"
+#include "runtime/spare_process.h"
 #include "runtime/stored_options.h"
 
 namespace trivet::runtime {
@@ -38,6 +39,10 @@ Result<> refresh_joins(const Home& home, const monitor::Record& record) {
 // Less what is the same for all of them.
 Result<monitor::MonitorStarting> spawn_monitor(const Home& home, monitor::MonitorStart start) {
   start.directories = home.directories;
+  if (auto spare = home.spare ? take_spare(*home.spare) : std::nullopt) {
+    // One that has ended meanwhile is not missed.
+    if (auto starting = std::move(*spare).become(start)) return starting;
+  }
   start.program = TRY(find_monitor());
   return monitor::spawn_monitor(start);
 }

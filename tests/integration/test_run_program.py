@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import pathlib
 import re
 import signal
+import subprocess
 import time
 
 import pytest
@@ -85,6 +87,29 @@ def test_a_reader_that_goes_away_ends_the_program(trivet):
     assert process.stdout.readline() == b"y\n"
     process.stdout.close()
     process.wait(20 * SLOW)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_the_callers_streams_may_be_closed(trivet, closed):
+    command = trivet.command("run", "--rm", "--network", "none", "busybox", "sh", "-c",
+                             "cat; echo out; echo err >&2; exit 3")
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *command], env=trivet.env,
+                          capture_output=True, timeout=60 * SLOW, check=False)
+    assert done.returncode == 3, done.stderr
+    assert done.stdout == (b"" if " >&-" in f" {closed}" else b"out\n")
+    assert (b"err\n" in done.stderr) == ("2>&-" not in closed)
+
+
+def test_the_monitor_does_not_show_the_callers_words(trivet):
+    """In the foreground it is a copy of the caller."""
+    process = trivet.start("run", "--rm", "-i", "--network", "none", "-e", "WORD=not-for-ps", "busybox",
+                           "sh", "-c", "echo ready; cat", stdin=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    monitor = pathlib.Path("/proc") / str(trivet.monitor_pids()[0])
+    assert b"not-for-ps" not in (monitor / "cmdline").read_bytes()
+    assert (monitor / "comm").read_text() == "trivet-monitor\n"
+    process.stdin.close()
+    assert process.wait(20 * SLOW) == 0
 
 
 # ---------------------------------------------------------------- signals

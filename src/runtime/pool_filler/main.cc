@@ -28,7 +28,7 @@ Result<> fill(const trivet::monitor::Arguments& arguments) {
 
 int main(int argc, char** argv) {
   using namespace trivet::monitor;
-  auto arguments = parse_arguments(argc, argv);
+  auto arguments = parse_arguments({argv + 1, argv + argc});
   if (!arguments) {
     std::fprintf(stderr, "trivet-pool-filler: %s\nIt is started by trivet, not by hand.\n",
                  arguments.error().message().c_str());

@@ -67,7 +67,9 @@ def test_containers_find_each_other_by_name(trivet, run_pod):
             "dns")
     found = trivet.out("pod", "exec", "-c", "app", "p", "nslookup", "-type=a", "db")
     assert "127.0.0.11" in found and re.search(r"Address: *127\.0\.0\.1\b", found), found
-    assert trivet.out("pod", "exec", "-c", "app", "p", "nc", "db", "7000") == "I am db"
+    asked = trivet.out("pod", "exec", "-c", "app", "p", "sh", "-c",
+                       "until nc db 7000 2>/dev/null; do sleep 0.1; done")  # it may not listen yet
+    assert asked == "I am db"
     resolver = trivet.out("pod", "exec", "-c", "app", "p", "cat", "/etc/resolv.conf")
     assert resolver.startswith("nameserver 127.0.0.11"), resolver
 

@@ -206,7 +206,7 @@ def test_liveness_restarts_what_hangs(pods):
     pods.run(box("a", "touch /alive; exec sleep 600", livenessProbe={**alive, "initialDelaySeconds": 1}),
              restartPolicy="Always", terminationGracePeriodSeconds=0)
     assert pods.container("a")["RestartCount"] == 0
-    pods.exec("a", "rm", "/alive")
+    pods.exec("a", "sh", "-c", "until rm /alive 2>/dev/null; do sleep 0.1; done")
     wait_for(lambda: pods.container("a")["RestartCount"] == 1, timeout=20)
     wait_for(lambda: pods.container("a")["Ready"])
 

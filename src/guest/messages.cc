@@ -94,6 +94,7 @@ std::string print(const ExecRequest& message) {
     writer.member("process", message.process);
     writer.optional_member("user", message.user);
     writer.optional_member("detach", message.detach);
+    writer.optional_member("endsGroup", message.ends_group);
   });
 }
 

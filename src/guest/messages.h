@@ -104,6 +104,8 @@ struct ExecRequest {
   // process.env has none. Empty: process.user is right.
   std::string user;
   bool detach = false;  // its streams are nobody's: /dev/null
+  // When it has been told to end (SIGTERM), what it has started ends with it.
+  bool ends_group = false;
 };
 
 // The streams of copies are those of copy/stream.h. What is copied in belongs to root.

@@ -195,6 +195,7 @@ Result<ExecRequest> read_exec(const Field& field) {
   TRY(field.read_required("process", message.process));
   TRY(field.read("user", message.user));
   TRY(field.read("detach", message.detach));
+  TRY(field.read("endsGroup", message.ends_group));
   return message;
 }
 

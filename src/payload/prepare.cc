@@ -172,11 +172,11 @@ Result<std::optional<PreparedExec>> prepare_exec(const container::Container& con
                                                  const oci::Process& process,
                                                  const std::string& wasm_cache,
                                                  const std::string& invoke,
-                                                 const std::string& user) {
+                                                 const GuestExec& guest) {
   const oci::State state = container.state();
   const Isolation isolation = isolation_of(state.annotations);
   if (isolation == Isolation::kMicrovm && invoke.empty()) {
-    return microvm::prepare_machine_exec(process, user);
+    return microvm::prepare_machine_exec(process, guest);
   }
   if (isolation != Isolation::kWasm || process.args.empty()) {
     if (invoke.empty()) return std::nullopt;

@@ -101,16 +101,20 @@ Result<> require_experimental(const std::map<std::string, std::string>& annotati
 Result<std::optional<Prepared>> prepare(const Request& request);
 
 // For a process that joins a container whose state says that it is a Wasm one: another module, or
-// the exported function `invoke` of one, on the same file systems. In a microVM any program, which
-// may be given the name of a user that only the guest knows.
+// the exported function `invoke` of one, on the same file systems. In a microVM any program.
 struct PreparedExec {
   oci::Process process;
   container::Program program;
+};
+// What is said to the guest of a microVM alone.
+struct GuestExec {
+  std::string user = {};    // by a name that only the guest knows; empty: process.user
+  bool ends_group = false;  // guest::ExecRequest
 };
 Result<std::optional<PreparedExec>> prepare_exec(const container::Container& container,
                                                  const oci::Process& process,
                                                  const std::string& wasm_cache,
                                                  const std::string& invoke,
-                                                 const std::string& user = "");
+                                                 const GuestExec& guest = {});
 
 }  // namespace trivet::payload

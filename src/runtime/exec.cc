@@ -122,7 +122,9 @@ struct Prepared {
   std::optional<payload::PreparedExec> payload;
 };
 
-Result<Prepared> prepare(const Home& home, const Observed& observed, const ExecOptions& options) {
+// `ends_group`: whoever tells it to end means what it has started, too.
+Result<Prepared> prepare(const Home& home, const Observed& observed, const ExecOptions& options,
+                         bool ends_group) {
   TRY(require_running(observed));
   if (observed.state == ContainerStatus::kPaused) {
     return std::unexpected(
@@ -147,9 +149,9 @@ Result<Prepared> prepare(const Home& home, const Observed& observed, const ExecO
   if (is_vm && !options.user.empty() && std::ranges::none_of(options.env, is_home)) {
     std::erase_if(request.process.env, is_home);  // it is the container's user's
   }
-  prepared.payload =
-      TRY(payload::prepare_exec(prepared.engine, request.process, home.directories.data + "/wasm",
-                                options.invoke, is_vm ? options.user : ""));
+  prepared.payload = TRY(payload::prepare_exec(
+      prepared.engine, request.process, home.directories.data + "/wasm", options.invoke,
+      {.user = is_vm ? options.user : "", .ends_group = ends_group}));
   if (prepared.payload) request.process = prepared.payload->process;
   return prepared;
 }
@@ -166,7 +168,7 @@ Result<AttachResult> exec_in_container(const Home& home, const Observed& observe
     return fail(ErrorCode::kInvalidArgument,
                 "-d and --timeout exclude each other: nobody would wait");
   }
-  Prepared prepared = TRY(prepare(home, observed, options));
+  Prepared prepared = TRY(prepare(home, observed, options, options.timeout.has_value()));
   if (prepared.payload) prepared.request.program = &prepared.payload->program;
   if (options.detach) return exec_detached(prepared.engine, prepared.request);
   if (options.terminal) return exec_with_terminal(prepared.engine, prepared.request, options);
@@ -179,7 +181,8 @@ Result<int> exec_over_streams(const Home& home, const Observed& observed,
                                   {.command = command.argv,
                                    .env = command.env,
                                    .workdir = command.workdir,
-                                   .user = command.user}));
+                                   .user = command.user},
+                                  true));
   if (prepared.payload) prepared.request.program = &prepared.payload->program;
   PipePairs pipes = TRY(make_child_pipes(stdio));
   prepared.request.stdio = {.stdin_fd = pipes.childs.stdin_fd.get(),

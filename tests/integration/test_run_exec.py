@@ -133,6 +133,7 @@ def test_a_command_has_its_time(trivet, box):
     trivet.fails("exec", "--timeout", "500ms", box, "sh", "-c", stubborn, code=124)
     # Nor does what it has started survive it.
     trivet.fails("exec", "--timeout", "500ms", box, "sh", "-c", 'trap "" TERM; sleep 1234; true', code=124)
+    trivet.fails("exec", "--timeout", "500ms", box, "sh", "-c", "sleep 1234 & wait", code=124)
     # Not those of this look at them.
     wait_for(lambda: "1234" not in trivet.out("exec", box, "sh", "-c", "ps | grep -v grep | grep 12[3]4 || true"),
                      what="all have ended")

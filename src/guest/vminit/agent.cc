@@ -234,12 +234,14 @@ void Agent::signal(uint32_t id, int number) {
   Session* session = find(id);
   if (session == nullptr || session->pid() == 0 || number < 1 || number > SIGRTMAX) return;
   // What the container has left besides its init goes with it.
-  const auto& own = conversations_.at(id).container;
+  Conversation& conversation = conversations_.at(id);
+  const auto& own = conversation.container;
   if (own && number == SIGKILL) {
     if (auto* container = find_container(*own)) (void)container->kill_all(SIGKILL);
   }
   // What it has started, too, if it was in a container already: its session is its own.
   if (!own && number == SIGKILL) (void)::kill(-session->pid(), number);
+  if (number == SIGTERM) conversation.told_to_end = true;
   (void)::kill(session->pid(), number);
 }
 
@@ -251,6 +253,7 @@ void Agent::reap_children() {
     if (pid <= 0) return;
     for (auto& [id, conversation] : conversations_) {
       if (conversation.session->pid() != pid) continue;
+      if (conversation.ends_group && conversation.told_to_end) (void)::kill(-pid, SIGKILL);
       conversation.session->ended(exit_code_of(status));  // may erase it
       break;
     }

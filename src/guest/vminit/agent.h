@@ -42,6 +42,8 @@ class Agent {
     UniqueFd report;                   // of a copy: where its process writes why it failed
     UniqueFd dialing;                  // of a connection that is not there yet
     std::optional<uint8_t> container;  // whose own program it is
+    bool ends_group = false;           // ExecRequest
+    bool told_to_end = false;          // by SIGTERM
   };
   struct Held {
     std::optional<container::Container> container;

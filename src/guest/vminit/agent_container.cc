@@ -301,6 +301,7 @@ Result<> Agent::exec(const Frame& frame) {
       request ? exec_process(frame.container, session, *request) : std::unexpected(request.error());
   answer(id, done);
   if (done) {
+    conversations_.at(id).ends_group = request->ends_group;
     session.open_streams();
   } else {
     conversations_.erase(id);

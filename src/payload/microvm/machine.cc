@@ -380,11 +380,13 @@ Result<Prepared> prepare_member(const Request& request) {
   return prepared;
 }
 
-Result<PreparedExec> prepare_machine_exec(const oci::Process& process, const std::string& user) {
+Result<PreparedExec> prepare_machine_exec(const oci::Process& process, const GuestExec& guest) {
   TRY(oci::require_utf8(process));
   ProgramBuilder builder = TRY(ProgramBuilder::make());
   const ExecJob job {
-    .request = {.process = oci::print_process(process), .user = user},
+    .request = {.process = oci::print_process(process),
+                .user = guest.user,
+                .ends_group = guest.ends_group},
     .sync = TRY(builder.add_place())
     , .terminal = process.terminal
   };

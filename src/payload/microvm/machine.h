@@ -29,7 +29,7 @@ Result<Prepared> prepare_machine(const Request& request);
 Result<Prepared> prepare_member(const Request& request);
 
 // A process of the container's, started through the shell.
-Result<PreparedExec> prepare_machine_exec(const oci::Process& process, const std::string& user);
+Result<PreparedExec> prepare_machine_exec(const oci::Process& process, const GuestExec& guest);
 
 // A process in the shell whose stdin and stdout are a connection in the guest's network.
 Result<PreparedExec> prepare_machine_connect(const guest::ConnectRequest& request);

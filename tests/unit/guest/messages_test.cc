@@ -86,7 +86,7 @@ TEST(Messages, WakeIsChecked) {
 TEST(Messages, TheOthersComeThrough) {
   const Ready ready{.version = 1, .kernel = "6.1.0"};
   EXPECT_EQ(print(*parse_ready(print(ready))), print(ready));
-  const ExecRequest exec{.process = "{}", .detach = true};
+  const ExecRequest exec{.process = "{}", .detach = true, .ends_group = true};
   EXPECT_EQ(print(*parse_exec(print(exec))), print(exec));
   const CopyRequest copy{.path = "/a/.", .source = "b"};
   EXPECT_EQ(print(*parse_copy(print(copy))), print(copy));

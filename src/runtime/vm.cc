@@ -51,8 +51,7 @@ OrderedJson describe_part(const microvm::Part& part) {
 }
 
 OrderedJson describe_guest(const std::string& directory) {
-  const auto guest = microvm::find_guest(directory, find_companion("trivet-vminit"),
-                                         find_companion("trivet-infra"));
+  const auto guest = microvm::find_guest(directory, find_companion("trivet-vminit"));
   if (!guest) return nullptr;
   return {{"kernel", guest->kernel},
           {"release", guest->kernel_release},
@@ -113,7 +112,9 @@ Result<VmSetup> setup_vm(const Home& home, const VmSetupOptions& options) {
   // it.
   const std::string vminit = find_companion("trivet-vminit");
   if (vminit.empty()) return setup;
-  setup.initramfs = TRY(microvm::find_guest(directory, vminit, find_companion("trivet-infra")))
+  // Pods have one of their own, so that a single container's machine does not unpack their program.
+  TRY(microvm::find_guest(directory, vminit, find_companion("trivet-infra")));
+  setup.initramfs = TRY(microvm::find_guest(directory, vminit))
   .initramfs;
   return setup;
 }

@@ -6,13 +6,14 @@
 
 #include "base/sha256.h"
 #include "payload/microvm/cpio.h"
+#include "payload/microvm/kernel_modules.h"
 
 namespace trivet::payload::microvm {
 
 namespace {
 
-// Goes up when make_initramfs() changes.
-constexpr int kFormat = 1;
+// Goes up when make_initramfs() or trim_module() changes.
+constexpr int kFormat = 2;
 constexpr size_t kMaxRecord = 4096;
 // Several builds of trivet may use one directory, each with its own trivet-vminit.
 constexpr size_t kKeptRecords = 16;
@@ -116,7 +117,7 @@ Result<std::string> build(const Kernel& kernel, const Programs& programs) {
   for (const StoredFile& module : kernel.modules) {
     modules.push_back({
       .file_name = module.path.substr(module.path.rfind('/') + 1),
-      .object = TRY(read_verified(kernel, module))
+      .object = trim_module(TRY(read_verified(kernel, module)))
     });
   }
   std::string infra;

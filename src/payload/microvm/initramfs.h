@@ -2,7 +2,7 @@
 //
 //   initramfs/DIGEST.cpio     /init (trivet-vminit), /modules/NAME.ko, /modules/list: file names of
 //                             modules, one a line, in the order in which they are loaded;
-//                             /trivet-infra, for the machine of a pod
+//                             in that of a pod's machine /trivet-infra
 //   initramfs/for-KEY.json    which one belongs to a kernel and the programs, with its identity
 //
 // It is made when it is first asked for, and anew when the programs or the kernel change.
@@ -27,8 +27,9 @@ struct Guest {
 };
 
 // From the directory of vm_directory() and the installed programs, see find_companion(); the path
-// of one that is not installed is empty. kUnsupported, with a hint, when there is no kernel or no
-// trivet-vminit. Some ten microseconds when nothing has changed.
+// of one that is not installed is empty, and so is `infra` for a machine of a single container.
+// kUnsupported, with a hint, when there is no kernel or no trivet-vminit. Some ten microseconds
+// when nothing has changed.
 Result<Guest> find_guest(const std::string& vm_dir, const std::string& vminit,
                          const std::string& infra = {});
 

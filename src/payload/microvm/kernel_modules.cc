@@ -1,8 +1,10 @@
 #include "payload/microvm/kernel_modules.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <elf.h>
+#include <optional>
 
 #include "base/text.h"
 
@@ -36,25 +38,64 @@ std::string_view c_string(std::string_view bytes, uint64_t offset) {
   return rest.substr(0, rest.find('\0'));
 }
 
-// The content of a section, or nothing.
-std::string_view find_section(std::string_view object, std::string_view name) {
+struct Object {
   Elf64_Ehdr header{};
-  if (!read_at(object, 0, header) || !object.starts_with(ELFMAG) ||
+  std::vector<Elf64_Shdr> sections;
+  std::string_view names;
+};
+
+// Nothing when it is no ELF64 object, or is cut off.
+std::optional<Object> read_object(std::string_view bytes) {
+  Object object;
+  Elf64_Ehdr& header = object.header;
+  if (!read_at(bytes, 0, header) || !bytes.starts_with(ELFMAG) ||
       header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_shnum > kMaxSections) {
-    return {};
+    return std::nullopt;
   }
-  const auto section = [&](uint64_t index, Elf64_Shdr& out) {
-    return read_at(object, header.e_shoff + index * sizeof(Elf64_Shdr), out);
-  };
-  Elf64_Shdr names{};
-  if (!section(header.e_shstrndx, names)) return {};
-  const std::string_view text = range(object, names.sh_offset, names.sh_size);
-  for (uint64_t i = 0; i < header.e_shnum; ++i) {
-    Elf64_Shdr found{};
-    if (!section(i, found)) return {};
-    if (c_string(text, found.sh_name) == name) return range(object, found.sh_offset, found.sh_size);
+  object.sections.resize(header.e_shnum);
+  for (size_t i = 0; i < object.sections.size(); ++i) {
+    if (!read_at(bytes, header.e_shoff + i * sizeof(Elf64_Shdr), object.sections[i])) {
+      return std::nullopt;
+    }
+  }
+  if (header.e_shstrndx >= object.sections.size()) return std::nullopt;
+  const Elf64_Shdr& names = object.sections[header.e_shstrndx];
+  object.names = range(bytes, names.sh_offset, names.sh_size);
+  return object;
+}
+
+// The content of a section, or nothing.
+std::string_view find_section(std::string_view bytes, std::string_view name) {
+  const auto object = read_object(bytes);
+  if (!object) return {};
+  for (const Elf64_Shdr& section : object->sections) {
+    if (c_string(object->names, section.sh_name) == name) {
+      return range(bytes, section.sh_offset, section.sh_size);
+    }
   }
   return {};
+}
+
+constexpr auto kForDebugging = std::to_array<std::string_view>(
+    {".BTF", "__mcount_loc", ".orc_unwind", ".orc_unwind_ip", ".comment"});
+
+// Relocations go with the section that they are for.
+bool is_for_debugging(const Object& object, const Elf64_Shdr& section) {
+  const bool relocates = section.sh_type == SHT_RELA && section.sh_info < object.sections.size();
+  const Elf64_Shdr& meant = relocates ? object.sections[section.sh_info] : section;
+  return std::ranges::find(kForDebugging, c_string(object.names, meant.sh_name)) !=
+         kForDebugging.end();
+}
+
+template <typename T>
+void append(std::string& bytes, const T& value) {
+  bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+void align(std::string& bytes, uint64_t alignment) {
+  constexpr uint64_t kPage = 4096;
+  if (alignment < 2 || alignment > kPage) return;
+  bytes.append((alignment - bytes.size() % alignment) % alignment, '\0');
 }
 
 // Soft dependencies name what the kernel's crypto interface calls an algorithm.
@@ -146,6 +187,28 @@ std::string_view strip_signature(std::string_view module) {
       byte(3) + byte(4) + (byte(8) << 24U | byte(9) << 16U | byte(10) << 8U | byte(11));
   if (appended > signed_size - kSignatureInfo) return module;
   return module.substr(0, signed_size - kSignatureInfo - appended);
+}
+
+// A section that goes becomes one without a kind, so that all others keep their numbers.
+std::string trim_module(std::string_view module) {
+  auto object = read_object(module);
+  if (!object) return std::string(module);
+  std::string trimmed(module.substr(0, sizeof(Elf64_Ehdr)));
+  std::vector<Elf64_Shdr> sections = object->sections;
+  for (Elf64_Shdr& section : sections) {
+    if (is_for_debugging(*object, section)) section = {};
+    if (section.sh_type == SHT_NULL || section.sh_type == SHT_NOBITS) continue;
+    const std::string_view content = range(module, section.sh_offset, section.sh_size);
+    if (content.size() != section.sh_size) return std::string(module);
+    align(trimmed, section.sh_addralign);
+    section.sh_offset = trimmed.size();
+    trimmed += content;
+  }
+  align(trimmed, alignof(Elf64_Shdr));
+  object->header.e_shoff = trimmed.size();
+  std::memcpy(trimmed.data(), &object->header, sizeof object->header);
+  for (const Elf64_Shdr& section : sections) append(trimmed, section);
+  return trimmed;
 }
 
 Result<std::vector<std::string>> order_modules(const std::map<std::string, std::string>& modules,

@@ -33,6 +33,12 @@ Result<ModuleNeeds> module_needs(std::string_view module, std::string_view name)
 // insist on signatures loads it all the same.
 [[nodiscard]] std::string_view strip_signature(std::string_view module);
 
+// Without the sections by which a kernel debugs, traces and unwinds it: types (.BTF), the places of
+// calls to ftrace, ORC tables. At loading they are parsed, sorted and patched, which is half of
+// what a module costs where the processor is emulated. Something else than an ELF64 object comes
+// back as it is.
+[[nodiscard]] std::string trim_module(std::string_view module);
+
 // Names in an order in which each can be loaded. `modules` has the objects by name, `built_in` is
 // what the kernel has anyway. kUnsupported names what is missing.
 Result<std::vector<std::string>> order_modules(const std::map<std::string, std::string>& modules,

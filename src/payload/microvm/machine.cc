@@ -98,8 +98,8 @@ class Machine {
     if (!acceleration.warning.empty()) warn(acceleration.warning);
     job_.kvm = acceleration.accelerator == Accelerator::kKvm;
     job_.tsc_khz = acceleration.tsc_khz;
-    boot_ = TRY(
-        find_guest(vm_directory_, find_companion("trivet-vminit"), find_companion("trivet-infra")));
+    const std::string infra = request_.vm.pod == nullptr ? "" : find_companion("trivet-infra");
+    boot_ = TRY(find_guest(vm_directory_, find_companion("trivet-vminit"), infra));
     job_.boot_timeout_ms = job_.kvm ? kBootTimeoutMs : kEmulatedBootTimeoutMs;
     if (vmm_ == Vmm::kLibkrun) TRY(check_krun_kernel(boot_.acpi, boot_.kernel_release));
     job_.acpi = boot_.acpi;

@@ -180,6 +180,96 @@ TEST(Modules, LoseTheirSignature) {
   EXPECT_EQ(strip_signature(magic), magic);
 }
 
+struct TestSection {
+  std::string name;
+  std::string content;
+  uint32_t type = SHT_PROGBITS;
+  uint32_t info = 0;
+  uint64_t alignment = 1;
+};
+
+// An object of these sections, numbered from 1, with the names behind them.
+std::string make_object_of(const std::vector<TestSection>& parts) {
+  std::string names(1, '\0');
+  std::string object(sizeof(Elf64_Ehdr), '\0');
+  std::vector<Elf64_Shdr> sections(1);
+  const auto add = [&](const TestSection& part) {
+    Elf64_Shdr section{};
+    section.sh_name = static_cast<Elf64_Word>(names.size());
+    names += part.name + '\0';
+    section.sh_type = part.type;
+    section.sh_info = part.info;
+    section.sh_addralign = part.alignment;
+    section.sh_offset = object.size();
+    section.sh_size = part.name == ".shstrtab" ? names.size() : part.content.size();
+    object += part.name == ".shstrtab" ? names : part.content;
+    sections.push_back(section);
+  };
+  for (const TestSection& part : parts) add(part);
+  add({.name = ".shstrtab", .content = {}, .type = SHT_STRTAB});
+  Elf64_Ehdr header{};
+  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+  header.e_ident[EI_CLASS] = ELFCLASS64;
+  header.e_shoff = object.size();
+  header.e_shnum = static_cast<Elf64_Half>(sections.size());
+  header.e_shstrndx = static_cast<Elf64_Half>(sections.size() - 1);
+  std::memcpy(object.data(), &header, sizeof header);
+  for (const Elf64_Shdr& section : sections) append(object, section);
+  return object;
+}
+
+Elf64_Shdr section_of(const std::string& object, size_t index) {
+  Elf64_Ehdr header{};
+  std::memcpy(&header, object.data(), sizeof header);
+  Elf64_Shdr section{};
+  std::memcpy(&section, object.data() + header.e_shoff + index * sizeof section, sizeof section);
+  return section;
+}
+
+std::string content_of(const std::string& object, size_t index) {
+  const Elf64_Shdr section = section_of(object, index);
+  return object.substr(section.sh_offset, section.sh_size);
+}
+
+TEST(Modules, LoseWhatTheyAreDebuggedBy) {
+  const std::string module = make_object_of({{.name = ".text", .content = "code"},
+                                             {.name = ".BTF", .content = "many types"},
+                                             {.name = "__mcount_loc", .content = "places"},
+                                             {.name = ".rela__mcount_loc",
+                                              .content = "relocations of places",
+                                              .type = SHT_RELA,
+                                              .info = 3},
+                                             {.name = ".rela.text",
+                                              .content = "relocations of code",
+                                              .type = SHT_RELA,
+                                              .info = 1,
+                                              .alignment = 8},
+                                             {.name = ".bss", .content = {}, .type = SHT_NOBITS}});
+  const std::string trimmed = trim_module(module);
+  EXPECT_LT(trimmed.size(), module.size());
+  for (const char* gone : {"many types", "places"}) {
+    EXPECT_THAT(trimmed, testing::Not(HasSubstr(gone)));
+  }
+  EXPECT_EQ(content_of(trimmed, 1), "code");
+  for (const size_t gone : {2, 3, 4}) EXPECT_EQ(section_of(trimmed, gone).sh_type, SHT_NULL);
+  EXPECT_EQ(content_of(trimmed, 5), "relocations of code");
+  EXPECT_EQ(section_of(trimmed, 5).sh_offset % 8, 0U);
+  EXPECT_EQ(section_of(trimmed, 6).sh_type, SHT_NOBITS);
+  EXPECT_EQ(trim_module(trimmed), trimmed);
+}
+
+TEST(Modules, ThatCanNotBeTrimmedStayAsTheyAre) {
+  EXPECT_EQ(trim_module("not an object"), "not an object");
+  const std::string module = make_object_of({{.name = ".text", .content = "code"}});
+  for (size_t size = 0; size < module.size(); ++size) {
+    EXPECT_EQ(trim_module(module.substr(0, size)), module.substr(0, size));
+  }
+  // Relocations of relocations of themselves.
+  const std::string odd =
+      make_object_of({{.name = ".rela.BTF", .content = "odd", .type = SHT_RELA, .info = 1}});
+  EXPECT_EQ(content_of(trim_module(odd), 1), "odd");
+}
+
 // ---------------------------------------------------------------- kernels as files
 
 TEST(KernelImage, IsFoundInABzImage) {

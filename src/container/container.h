@@ -92,6 +92,7 @@ struct CreateOptions {
   bool no_pivot = false;
   bool no_new_keyring = false;
   cgroup::Driver cgroup_driver = cgroup::Driver::kCgroupfs;
+  const cgroup::Layout* cgroup_layout = nullptr;      // known already, or it is detected
   std::string seccomp_cache;                          // directory; empty: no cache
   const seccomp::Program* seccomp_program = nullptr;  // instead of linux.seccomp: compiled already
   size_t max_containers = 1024;                       // in state_root; kLimitExceeded beyond it

@@ -36,7 +36,8 @@ bool Creation::can_do_without_cgroup(const Error& error) const {
 
 Result<> Creation::make_cgroup() {
   if (options_.cgroup_driver == cgroup::Driver::kDisabled) return {};
-  const cgroup::Layout layout = TRY(cgroup::Layout::detect());
+  const cgroup::Layout layout =
+      options_.cgroup_layout != nullptr ? *options_.cgroup_layout : TRY(cgroup::Layout::detect());
   auto made = cgroup::Cgroup::create(layout, spec_.linux_config->cgroups_path, options_.id,
                                      options_.cgroup_driver);
   if (!made && can_do_without_cgroup(made.error())) {

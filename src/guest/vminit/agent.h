@@ -17,15 +17,20 @@
 #include "guest/vminit/port.h"
 #include "guest/vminit/session.h"
 #include "guest/vminit/storage.h"
+#include "linux/cgroup.h"
 #include "linux/seccomp.h"
 
 namespace trivet::guest {
 
 class Agent {
  public:
-  // `infra` is the program trivet-infra; invalid where the guest came without it.
-  Agent(EventLoop loop, Port port, UniqueFd infra)
-      : loop_(std::move(loop)), port_(std::move(port)), infra_(std::move(infra)) {}
+  // `infra` is the program trivet-infra; invalid where the guest came without it. `cgroups` is
+  // where containers get theirs.
+  Agent(EventLoop loop, Port port, UniqueFd infra, cgroup::Layout cgroups)
+      : loop_(std::move(loop)),
+        port_(std::move(port)),
+        infra_(std::move(infra)),
+        cgroups_(std::move(cgroups)) {}
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
   ~Agent() = default;
@@ -109,6 +114,7 @@ class Agent {
 
   std::optional<Handshakes> handshakes_;
   UniqueFd infra_;
+  cgroup::Layout cgroups_;
   bool create_was_tried_ = false;
   Storage storage_;
   std::map<uint8_t, Held> containers_;  // by their numbers

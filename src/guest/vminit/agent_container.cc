@@ -207,6 +207,7 @@ Result<> Agent::create_container(const Frame& frame, const CreateRequest& reques
       .overlay = overlay,
       .stdio = pipes.stdio(),
       .program = infra ? &infra->program : nullptr,
+      .cgroup_layout = &cgroups_,
       .seccomp_program = filter ? &*filter : nullptr,
       .config_json = request.config,
       .start_by = container::CreateOptions::StartBy::kCreator,

@@ -154,16 +154,21 @@ Result<> mount_file_systems() {
 }
 
 // All in one go; and if one of them refuses, the others without it.
-Result<> enable_controllers() {
+Result<cgroup::Layout> enable_controllers() {
+  constexpr const char* kRoot = "/sys/fs/cgroup";
   constexpr const char* kControl = "/sys/fs/cgroup/cgroup.subtree_control";
   const std::string text = TRY(read_file("/sys/fs/cgroup/cgroup.controllers", 4096));
-  const std::vector<std::string> names = split(trim(text), ' ');
-  if (write_existing(AT_FDCWD, kControl, "+" + join(names, " +"))) return {};
-  for (const std::string& name : names) {
-    auto enabled = write_existing(AT_FDCWD, kControl, "+" + name);
-    if (!enabled) say(enabled.error().message());
+  std::vector<std::string> names = split(trim(text), ' ');
+  if (!write_existing(AT_FDCWD, kControl, "+" + join(names, " +"))) {
+    for (const std::string& name : names) {
+      auto enabled = write_existing(AT_FDCWD, kControl, "+" + name);
+      if (!enabled) say(enabled.error().message());
+    }
   }
-  return {};
+  cgroup::Layout layout;
+  layout.hierarchies.push_back(
+      {.mount_point = kRoot, .controllers = std::move(names), .v2 = true, .own_path = "/"});
+  return layout;
 }
 
 // A machine is small, and what a program asks for at once may be more than there is: as in any

@@ -3,6 +3,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "linux/cgroup.h"
 
 namespace trivet::guest {
 
@@ -25,8 +26,9 @@ Result<UniqueFd> open_port(const char* name);
 Result<> switch_root();
 Result<> mount_file_systems();
 
-// Gives the controllers of cgroup v2 to the groups below the root.
-Result<> enable_controllers();
+// Gives the controllers of cgroup v2 to the groups below the root. What it returns is what
+// cgroup::Layout::detect() would find, which reads a good deal of /proc for it.
+Result<cgroup::Layout> enable_controllers();
 
 Result<> overcommit_memory();
 Result<> raise_loopback();

@@ -15,10 +15,11 @@ Result<> boot_and_serve() {
   UniqueFd infra = open_infra();
   TRY(switch_root());
   TRY(mount_file_systems());
-  TRY(enable_controllers());
+  cgroup::Layout cgroups = TRY(enable_controllers());
   TRY(overcommit_memory());
   TRY(raise_loopback());
-  Agent agent(TRY(EventLoop::create()), Port(std::move(port)), std::move(infra));
+  Agent agent(TRY(EventLoop::create()), Port(std::move(port)), std::move(infra),
+              std::move(cgroups));
   return std::unexpected(agent.serve());
 }
 

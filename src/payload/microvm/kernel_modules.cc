@@ -99,7 +99,7 @@ void align(std::string& bytes, uint64_t alignment) {
 }
 
 // Soft dependencies name what the kernel's crypto interface calls an algorithm.
-std::string provider_of(std::string name) {
+std::string provider_of(const std::string& name) {
   return name == "crc32c" ? "crc32c_generic" : name;
 }
 

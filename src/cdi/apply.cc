@@ -5,6 +5,7 @@
 
 #include "cdi/select.h"
 #include "linux/device_nodes.h"
+#include "oci/mount.h"
 
 namespace trivet::cdi {
 
@@ -88,11 +89,6 @@ std::unexpected<Error> missing(const char* what, const std::string& path) {
   return std::unexpected(
       Error(ErrorCode::kUnsupported, fmt::format("{} \"{}\" does not exist", what, path))
           .hint("the CDI file may be out of date: generate it anew"));
-}
-
-bool is_bind(const oci::Mount& mount) {
-  return std::ranges::any_of(
-      mount.options, [](const auto& option) { return option == "bind" || option == "rbind"; });
 }
 
 Result<> apply_mounts(const Edits& edits, const HostView& host, oci::Spec& spec) {

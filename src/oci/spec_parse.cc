@@ -6,6 +6,7 @@
 #include <cctype>
 
 #include "base/paths.h"
+#include "oci/mount.h"
 #include "oci/spec_names.h"
 
 namespace trivet::oci {
@@ -73,16 +74,16 @@ bool has_option(const Mount& mount, std::string_view first, std::string_view sec
 }
 
 Result<> check_mount(const Field& field, const Mount& mount) {
-  const bool is_bind = mount.type == "bind" || has_option(mount, "bind", "rbind");
-  if (mount.type.empty() && !is_bind) {
+  const bool bind = is_bind(mount);
+  if (mount.type.empty() && !bind) {
     return field.at("type").invalid("missing, and the options have neither bind nor rbind");
   }
-  if (is_bind && mount.source.empty()) return field.at("source").invalid("missing in a bind mount");
+  if (bind && mount.source.empty()) return field.at("source").invalid("missing in a bind mount");
   if (mount.uid_mappings.empty() != mount.gid_mappings.empty()) {
     return field.invalid("uidMappings and gidMappings must be given together");
   }
   const bool is_idmapped = !mount.uid_mappings.empty() || has_option(mount, "idmap", "ridmap");
-  if (is_idmapped && !is_bind) return field.invalid("only bind mounts can be id-mapped");
+  if (is_idmapped && !bind) return field.invalid("only bind mounts can be id-mapped");
   return {};
 }
 

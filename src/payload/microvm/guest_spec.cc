@@ -10,6 +10,7 @@
 #include "container/mount_options.h"
 #include "guest/messages.h"
 #include "linux/device_nodes.h"
+#include "oci/mount.h"
 #include <linux/magic.h>
 
 namespace trivet::payload::microvm {
@@ -17,11 +18,6 @@ namespace trivet::payload::microvm {
 namespace {
 
 using oci::NamespaceType;
-
-bool is_bind(const oci::Mount& mount) {
-  return mount.type == "bind" || std::ranges::find(mount.options, "bind") != mount.options.end() ||
-         std::ranges::find(mount.options, "rbind") != mount.options.end();
-}
 
 std::string absolute(const std::string& bundle, const std::string& path) {
   return path.starts_with('/') ? path : bundle + "/" + path;

@@ -9,6 +9,7 @@
 
 #include "base/paths.h"
 #include "linux/mount_table.h"
+#include "oci/mount.h"
 #include <linux/magic.h>
 
 namespace trivet::payload::wasm {
@@ -43,9 +44,10 @@ class ProcFinder {
     struct statfs status{};
     if (statfs(tree.c_str(), &status) == 0 && status.f_type == PROC_SUPER_MAGIC) return tree;
     std::error_code error;
-    const std::string real = std::filesystem::canonical(tree, error);
     // What isn't there is the engine's to complain of, and nothing is below a file.
-    if (error || !std::filesystem::is_directory(real, error)) return std::string();
+    if (!std::filesystem::is_directory(tree, error)) return std::string();
+    const std::string real = std::filesystem::canonical(tree, error);
+    if (error) return std::string();
     if (!mounts_) mounts_ = TRY(read_mount_table());
     for (const MountEntry& entry : *mounts_) {
       if (entry.type == "proc" && is_below(entry.mount_point, real)) return entry.mount_point;
@@ -72,7 +74,7 @@ Result<> confine(oci::Spec& spec, const std::string& root, const std::string& bu
   for (const oci::Mount& mount : spec.mounts) {
     if (is_kernel_interface(mount)) {
       dropped.push_back(mount.destination);
-    } else if (!mount.source.empty()) {
+    } else if (oci::is_bind(mount)) {
       const std::string source = std::filesystem::path(bundle) / mount.source;
       TRY_IN(proc.refuse(source, mount.destination), "mounts");
     }

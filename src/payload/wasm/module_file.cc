@@ -10,18 +10,11 @@
 #include "base/paths.h"
 #include "base/text.h"
 #include "container/overlay_view.h"
+#include "oci/mount.h"
 
 namespace trivet::payload::wasm {
 
 namespace {
-
-bool is_bind(const oci::Mount& mount) {
-  if (mount.type == "bind") return true;
-  for (const std::string& option : mount.options) {
-    if (option == "bind" || option == "rbind") return true;
-  }
-  return false;
-}
 
 // The mount that covers the path: the last one of the deepest.
 const oci::Mount* covering_mount(const std::vector<oci::Mount>& mounts, const std::string& path) {

@@ -142,6 +142,12 @@ TEST(Confine, AProcOfTheHostIsRefused) {
   EXPECT_THAT(confined.error().message(), HasSubstr("/data"));
 }
 
+TEST(Confine, ASourceThatIsNoPathIsNotLookedAt) {
+  oci::Spec spec =
+      spec_with_mounts({{.destination = "/dev/shm", .type = "tmpfs", .source = "proc"}});
+  EXPECT_TRUE(confine(spec, "", "/", true));
+}
+
 // ---- where the module is
 
 oci::Process process(std::string program, std::string cwd = "/",

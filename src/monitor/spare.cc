@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <fcntl.h>
 #include <optional>
 #include <sys/wait.h>
@@ -11,6 +10,7 @@
 
 #include "base/fd_passing.h"
 #include "base/process_title.h"
+#include "base/reset_signals.h"
 #include "base/text.h"
 #include "monitor/arguments.h"
 #include "monitor/process.h"
@@ -22,14 +22,6 @@ namespace {
 constexpr char kSeparator = '\0';
 // Two paths and an id are less.
 constexpr size_t kMostWords = 16U << 10U;
-
-// As spawn_in_session() has it for a program.
-void forget_signals() {
-  for (int signal = 1; signal < NSIG; ++signal) (void)::signal(signal, SIG_DFL);
-  sigset_t none;
-  sigemptyset(&none);
-  (void)sigprocmask(SIG_SETMASK, &none, nullptr);
-}
 
 void close_all_but(std::array<int, 2> kept) {
   std::ranges::sort(kept);
@@ -59,7 +51,7 @@ Result<std::optional<Arguments>> wait_for_words(UniqueFd sync, UniqueFd go) {
 
 [[noreturn]] void be_spare(UniqueFd sync, UniqueFd go) {
   (void)setsid();
-  forget_signals();
+  reset_signals();
   close_all_but({sync.get(), go.get()});
   stay_small();
   auto arguments = wait_for_words(std::move(sync), std::move(go));

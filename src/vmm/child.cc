@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/reset_signals.h"
 
 namespace trivet::vmm {
 
@@ -52,17 +53,6 @@ bool place_descriptors(const ChildPlan& plan, int null_fd) {
 bool become(uint32_t uid) {
   return setgroups(0, nullptr) == 0 && setresgid(uid, uid, uid) == 0 &&
          setresuid(uid, uid, uid) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0;
-}
-
-void reset_signals() {
-  sigset_t none;
-  sigemptyset(&none);
-  for (int signal = 1; signal < NSIG; ++signal) {
-    struct sigaction action{};
-    action.sa_handler = SIG_DFL;
-    (void)sigaction(signal, &action, nullptr);
-  }
-  (void)sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
 // virtiofsd holds a descriptor for each file that the guest knows.

@@ -192,6 +192,7 @@ Result<uint16_t> Supervisor::request_port(const std::string& protocol, uint16_t 
   TRY(net::choose_ports(wanted));
   ports_ = std::move(wanted);
   status_.extension_ports.push_back(ports_.back());
+  TRY(write_pod_status(paths_, status_));
   return ports_.back().host_port;
 }
 

@@ -340,25 +340,21 @@ def test_a_program_is_told_which_ports_it_has(trivet, run_pod, tmp_path, runtime
 # ---------------------------------------------------------------- one that never gets ready
 
 
-def is_asleep(trivet) -> bool:
-    """Whether the extension has been started; in a guest nobody sees it, but that it runs."""
-    if not (pods := trivet.run("pod", "inspect", "p", check=False)).returncode == 0:
-        return False
-    document, = pods.json()
-    processes = vm_harness.tree_of(document["MonitorPid"]).values() if document["MonitorPid"] else []
-    return document["InfraPid"] > 0 if document["Isolation"] == "microvm" else "sleep" in processes
-
-
 @pytest.fixture
 def stuck(trivet, tmp_path):
-    """`pod run`, which waits for an extension that waits for ever."""
-    script = program(tmp_path, "#!/bin/sh\nread start\nexec sleep 1000\n")
+    """`pod run`, which waits for an extension that asks for a port, to be seen, and then waits for ever."""
+    script = program(tmp_path, """#!/bin/sh
+read start
+echo '{"type":"request_port","id":1,"protocol":"tcp","host":0,"guest":7000}'
+read port
+exec sleep 1000
+""")
 
     def start(**fields) -> subprocess.Popen:
         path = tmp_path / "pod.json"
         path.write_text(pod(container("app"), **fields))
         process = trivet.start("pod", "run", "--experimental", "--extension", f"own={script}", path)
-        harness.wait_for(lambda: is_asleep(trivet), 60, "the extension waits")
+        harness.wait_for(lambda: "->7000/tcp" in trivet.out("pod", "ps"), 60, "the extension waits")
         return process
     return start
 

@@ -210,7 +210,7 @@ def pytest_suite(title: str, preset: str, arguments: list[str], **variables: str
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         command = [sys.executable, "-m", "pytest", "-q", "--color=no", "--tb=short",
                    "-p", "no:cacheprovider", f"--junitxml={report.name}", *arguments]
-        result = run(command, timeout=1200, env=environment)
+        result = run(command, timeout=1800, env=environment)
         if result.returncode not in (0, NO_TEST_SELECTED):
             show(f"{title}, {preset}", result.stdout, lines=1000)
         if reports := os.environ.get("TRIVET_TEST_REPORTS"):  # for tests/payload_table.py

@@ -311,7 +311,12 @@ Result<> Container::resume() {
 Result<> Container::update(const oci::Resources& resources) {
   if (!cgroup_) return no_cgroup(id());
   if (status() == Status::kStopped) return wrong_state("update", id(), Status::kStopped);
-  return cgroup_->apply(resources);
+  auto applied = cgroup_->apply(resources);
+  // A limit may have brought a further hierarchy in, which exec() then has to join.
+  if (cgroup_->paths().directories == record_.cgroup_paths->directories) return applied;
+  record_.cgroup_paths = cgroup_->paths();
+  const auto noted = write_record(state_directory_, record_);
+  return applied ? noted : applied;
 }
 
 Result<> Container::update_rdt(const std::string& l3_cache_schema,

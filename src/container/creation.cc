@@ -317,8 +317,7 @@ Result<> Creation::write_id_maps() {  // NOLINT(readability-make-member-function
 Result<> Creation::limit() {
   if (cgroup_ && spec_.linux_config->resources) {
     TRY(cgroup_->apply_limits(*spec_.linux_config->resources));
-    record_.cgroup_paths =
-        cgroup_->paths();  // a limit may have brought the v2 tree of a hybrid host in
+    record_.cgroup_paths = cgroup_->paths();  // which a limit on a scope may have added to
   }
   if (const auto owner = find_cgroup_owner(spec_); owner && cgroup_ && geteuid() == 0) {
     TRY_IN(cgroup_->delegate_to(*owner), "delegate the cgroup");

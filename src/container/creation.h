@@ -37,6 +37,7 @@ class Creation {
   Result<> make_file(const char* name, std::string_view content) const;
   [[nodiscard]] bool asks_for_limits() const;
   [[nodiscard]] bool can_do_without_cgroup(const Error& error) const;
+  [[nodiscard]] cgroup::Cpuset needed_cpuset() const;
   Result<> make_cgroup();
   Result<> make_plans();
   Result<> open_mount_sources(std::vector<MountPlan>& mounts, std::vector<int>& inherit);

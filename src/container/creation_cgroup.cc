@@ -1,4 +1,5 @@
 // The cgroup of a container that is being made: its place, how the init gets into it, its devices.
+#include <algorithm>
 #include <cerrno>
 
 #include "container/creation.h"
@@ -34,12 +35,23 @@ bool Creation::can_do_without_cgroup(const Error& error) const {
   return cgroup::is_ordinary_user() && denied && !asks_for_limits();
 }
 
+// What a container finds mounted has to be its own.
+cgroup::Cpuset Creation::needed_cpuset() const {
+  const oci::Linux& config = *spec_.linux_config;
+  const auto& cpu = config.resources ? config.resources->cpu : std::nullopt;
+  const bool is_limited = cpu && (!cpu->cpus.empty() || !cpu->mems.empty());
+  const bool is_seen = std::ranges::any_of(spec_.mounts, [](const oci::Mount& mount) {
+    return mount.type == "cgroup" || mount.type == "cgroup2";
+  });
+  return is_limited || is_seen ? cgroup::Cpuset::kAlways : cgroup::Cpuset::kWhenLimited;
+}
+
 Result<> Creation::make_cgroup() {
   if (options_.cgroup_driver == cgroup::Driver::kDisabled) return {};
   const cgroup::Layout layout =
       options_.cgroup_layout != nullptr ? *options_.cgroup_layout : TRY(cgroup::Layout::detect());
   auto made = cgroup::Cgroup::create(layout, spec_.linux_config->cgroups_path, options_.id,
-                                     options_.cgroup_driver);
+                                     options_.cgroup_driver, needed_cpuset());
   if (!made && can_do_without_cgroup(made.error())) {
     if (options_.on_warning) {
       options_.on_warning("without a cgroup: none is delegated to this user; " +
@@ -56,6 +68,9 @@ Result<> Creation::make_cgroup() {
   }
   cgroup_ = std::move(*made);
   rollback_.add([this] { return cgroup_->remove(); });
+  if (const auto& limits = spec_.linux_config->resources; limits && !cgroup_->is_scope()) {
+    TRY(cgroup_->prepare(*limits));
+  }
   record_.cgroup_paths = cgroup_->paths();
   return {};
 }

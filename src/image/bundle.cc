@@ -110,7 +110,7 @@ Result<> fill_bundle(const Store& store, const Image& image, int bundle_fd) {
   if (fchmod(rootfs.get(), 0755) != 0) return fail_errno("chmod \"rootfs\"");
   TRY(flatten(store, image, rootfs.get()));
   const oci::Spec spec = TRY(bundle_spec(store, image));
-  return replace_file(bundle_fd, "config.json", oci::print_spec(spec));
+  return replace_file(bundle_fd, "config.json", oci::print_spec(spec, oci::JsonLayout::kIndented));
 }
 
 }  // namespace

@@ -94,6 +94,14 @@ Result<> create_in(const Hierarchy& hierarchy, const std::string& directory, Rol
   return {};
 }
 
+// The parent's CPUs and memory nodes are what a new cpuset starts with, and what our children have
+// anyway when that is where we are.
+bool inherits_cpuset(const Hierarchy& hierarchy, const std::string& directory) {
+  const std::string own = hierarchy.own_path == "/" ? "" : hierarchy.own_path;
+  return !hierarchy.v2 && hierarchy.controllers == std::vector<std::string>{"cpuset"} &&
+         directory.substr(0, directory.find_last_of('/')) == hierarchy.mount_point + own;
+}
+
 // The init of a creation that was killed is on its way out; others' processes stay.
 bool remove_when_empty(const std::string& directory) {
   constexpr std::chrono::milliseconds kStep{2};
@@ -108,7 +116,7 @@ bool remove_when_empty(const std::string& directory) {
 }  // namespace
 
 Result<Cgroup> Cgroup::create(const Layout& layout, const std::string& cgroups_path,
-                              const std::string& id, Driver driver) {
+                              const std::string& id, Driver driver, Cpuset cpuset) {
   if (driver == Driver::kSystemd) return name_scope(layout, cgroups_path, id);
   const std::string clean = TRY(clean_path(cgroups_path.empty() ? "/trivet-" + id : cgroups_path));
   Paths paths;
@@ -121,6 +129,7 @@ Result<Cgroup> Cgroup::create(const Layout& layout, const std::string& cgroups_p
     }
     if (hierarchy.v2) paths.by_controller["unified"] = directory;
     if (hierarchy.v2 && layout.mode == Mode::kHybrid) continue;
+    if (cpuset == Cpuset::kWhenLimited && inherits_cpuset(hierarchy, directory)) continue;
     auto made = create_in(hierarchy, directory, rollback);
     if (!made) return std::unexpected(rollback.fail(std::move(made).error()));
     paths.directories.push_back(directory);
@@ -195,11 +204,22 @@ Result<> Cgroup::add_process(pid_t pid) const {
   return {};
 }
 
+// Also those that another process has brought in since.
+std::vector<std::string> Cgroup::possible_directories() const {
+  std::vector<std::string> directories = paths_.directories;
+  for (const auto& [controller, directory] : paths_.by_controller) {
+    if (std::ranges::find(directories, directory) == directories.end()) {
+      directories.push_back(directory);
+    }
+  }
+  return directories;
+}
+
 // The hierarchies are emptied in one go, by rmdir alone when the container has ended by itself.
 Result<> Cgroup::remove() const {
   if (awaits_start_) return {};
   if (paths_.scope) TRY(stop_scope());
-  for (const std::string& directory : paths_.directories) {
+  for (const std::string& directory : possible_directories()) {
     auto removed = remove_directories(directory);
     if (!removed && removed.error().errnum() == EBUSY) {
       TRY(kill_all());

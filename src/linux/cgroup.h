@@ -23,6 +23,12 @@ namespace trivet::cgroup {
 enum class Mode { kV2, kV1, kHybrid };
 [[nodiscard]] const char* mode_name(Mode mode);
 
+// Whether a container has a v1 cpuset of its own from the beginning. With kWhenLimited it has none
+// where that would be the same as what it inherits from its creator, as long as no limit asks for
+// one: with the first cpuset and after the last one the kernel rewrites its own code, for which it
+// interrupts every processor.
+enum class Cpuset { kAlways, kWhenLimited };
+
 enum class Driver { kCgroupfs, kSystemd, kDisabled };
 // "cgroupfs", "systemd" or "disabled"; kInvalidArgument otherwise.
 Result<Driver> parse_driver(std::string_view name);
@@ -95,16 +101,19 @@ struct Stats {
 // An ordinary user, or root merely of a user namespace: has what was delegated of the cgroups.
 [[nodiscard]] bool is_ordinary_user();
 
+struct Setting;  // cgroup_plan.h
+
 // A container's cgroup that exists. Destroying the object removes nothing. Not for use by several
 // threads at once.
 class Cgroup {
  public:
-  // Makes the cgroup in every hierarchy (on hybrid hosts: in every v1 hierarchy). `cgroups_path` is
-  // linux.cgroupsPath: absolute paths are below the mount points; relative ones are below the
-  // caller's own cgroup of each v1 hierarchy, on v2 beside it (a v2 cgroup that holds processes
-  // can't have children with controllers); empty means "/trivet-ID", without a parent of its own,
-  // because making and removing one would double the cost, and "trivet-ID" for an ordinary user,
-  // who may have been given a part of the tree; EACCES where that is not so.
+  // Makes the cgroup in every hierarchy (on hybrid hosts: in every v1 hierarchy), a cpuset as
+  // `cpuset` says. `cgroups_path` is linux.cgroupsPath: absolute paths are below the mount points;
+  // relative ones are below the caller's own cgroup of each v1 hierarchy, on v2 beside it (a v2
+  // cgroup that holds processes can't have children with controllers); empty means "/trivet-ID",
+  // without a parent of its own, because making and removing one would double the cost, and
+  // "trivet-ID" for an ordinary user, who may have been given a part of the tree; EACCES where that
+  // is not so.
   // kAlreadyExists if it holds processes already. Undoes itself on failure. Missing parents are
   // made and marked by an extended attribute; remove() takes marked ones that are empty away again.
   //
@@ -112,7 +121,8 @@ class Cgroup {
   // decides where the cgroup will be: start_scope() makes it, because systemd starts no scope
   // without a process. Then is_scope() is true.
   static Result<Cgroup> create(const Layout& layout, const std::string& cgroups_path,
-                               const std::string& id, Driver driver = Driver::kCgroupfs);
+                               const std::string& id, Driver driver = Driver::kCgroupfs,
+                               Cpuset cpuset = Cpuset::kAlways);
   // Removes what a create() with these arguments made if it was killed before anyone could note
   // what: directories without processes and subgroups. Others stay; missing ones are fine.
   static void remove_unused(const Layout& layout, const std::string& cgroups_path,
@@ -145,12 +155,14 @@ class Cgroup {
   // cgroup's own directory from the others. kNotFound, or kInvalidArgument for "..".
   Result<Cgroup> subgroup(const std::string& path) const;
 
+  // Makes what create() has left out and these limits need, so that the first process can join it.
+  Result<> prepare(const oci::Resources& resources);
   // Applies every limit of `resources`; absent ones stay as they are, and so do zeros where the
   // runtimes have always taken zero for "not set" (memory, cpu and block I/O). What the host can't
   // do is kUnsupported and names the field. Also used by `update`. Device rules: on v1
   // devices.allow and devices.deny, on v2 an eBPF program; a cgroup that this object has created
   // gets them even when there are none (nothing is allowed then but the devices every container
-  // has), an attached one only when some are given. paths() may have grown afterwards (hybrid).
+  // has), an attached one only when some are given. paths() may have grown afterwards.
   Result<> apply(const oci::Resources& resources);
   // The two halves of it, for whoever makes device nodes in between: rules may forbid mknod(2), and
   // on v1, where they are written one by one, they all do for a moment.
@@ -208,7 +220,11 @@ class Cgroup {
 
   // The directory of a controller; empty when the host has none.
   [[nodiscard]] std::string directory_of(const std::string& controller) const;
-  Result<> use_unified();
+  [[nodiscard]] std::vector<std::string> possible_directories() const;
+  [[nodiscard]] Result<std::vector<Setting>> plan_limits(const oci::Resources& resources) const;
+  Result<> require_controllers(const std::vector<Setting>& settings);
+  Result<> move_processes(const std::string& directory) const;
+  Result<> use_hierarchy(const std::string& key);
   Result<> require_controller(const std::string& controller, const std::string& field);
 
   Paths paths_;

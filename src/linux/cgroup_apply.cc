@@ -1,6 +1,8 @@
 // Writing the limits that cgroup_plan.h has planned.
 #include <algorithm>
+#include <set>
 #include <unistd.h>
+#include <utility>
 
 #include "base/fs.h"
 #include "base/process.h"
@@ -14,6 +16,8 @@ namespace trivet::cgroup {
 
 namespace {
 
+constexpr const char* kUnified = "unified";
+constexpr const char* kCpuset = "cpuset";
 constexpr int kErrnoNotSupported = 524;  // ENOTSUPP: what the kernel's retired memory.kmem gives
 
 std::unexpected<Error> no_controller(const std::string& field, const std::string& controller) {
@@ -80,9 +84,12 @@ Result<> apply_devices_v1(const std::string& directory, const DevicePolicy& poli
   return {};
 }
 
-// "/sys/fs/cgroup/unified/a/b" to its mount point, among the layout's.
-const Hierarchy* find_v2(const Layout& layout) {
-  const auto found = std::ranges::find_if(layout.hierarchies, &Hierarchy::v2);
+// That of a v1 controller, or the "unified" one.
+const Hierarchy* find_hierarchy(const Layout& layout, const std::string& key) {
+  const auto found = std::ranges::find_if(layout.hierarchies, [&](const Hierarchy& hierarchy) {
+    if (hierarchy.v2) return key == kUnified;
+    return std::ranges::find(hierarchy.controllers, key) != hierarchy.controllers.end();
+  });
   return found == layout.hierarchies.end() ? nullptr : &*found;
 }
 
@@ -112,37 +119,54 @@ Result<> check_usage(const std::string& directory, const Setting& setting) {
               setting.field, setting.refuse_below_usage, usage);
 }
 
-// Makes the v2 directory of a hybrid host and takes the processes there.
-Result<> Cgroup::use_unified() {
-  const std::string directory = directory_of("unified");
-  const bool used = std::ranges::find(paths_.directories, directory) != paths_.directories.end();
-  if (used) return {};
-  const Layout layout = TRY(Layout::detect());
-  const Hierarchy* hierarchy = find_v2(layout);
-  if (hierarchy == nullptr) return fail(ErrorCode::kUnsupported, "no cgroup v2 tree is mounted");
-  TRY(make_directory(hierarchy->mount_point, directory));
-  const std::vector<pid_t> inside = TRY(processes());
-  paths_.directories.push_back(directory);
-  for (const pid_t pid : inside) {
-    auto moved = write_control(directory, "cgroup.procs", fmt::format("{}", pid));
-    if (!moved && moved.error().errnum() != ESRCH) return moved;  // ESRCH: it has ended since
+// Takes the processes into a further hierarchy, and those that are born meanwhile.
+Result<> Cgroup::move_processes(const std::string& directory) const {
+  std::set<pid_t> known;
+  for (bool moved = true; std::exchange(moved, false);) {
+    const std::vector<pid_t> all = TRY(processes());
+    for (const pid_t pid : TRY(processes_below(directory))) known.insert(pid);
+    for (const pid_t pid : all) {
+      if (!known.insert(pid).second) continue;
+      const auto written = write_control(directory, "cgroup.procs", fmt::format("{}", pid));
+      if (!written && written.error().errnum() != ESRCH) return written;  // ESRCH: it has ended
+      if (written) moved = true;
+    }
   }
   return {};
 }
 
-// Makes sure that a controller of the v2 tree works in our directory.
+// Makes the directory in a hierarchy that create() has left out.
+Result<> Cgroup::use_hierarchy(const std::string& key) {
+  const std::string directory = directory_of(key);
+  const bool used = std::ranges::find(paths_.directories, directory) != paths_.directories.end();
+  if (used) return {};
+  const Layout layout = TRY(Layout::detect());
+  const Hierarchy* hierarchy = find_hierarchy(layout, key);
+  if (hierarchy == nullptr) {
+    return fail(ErrorCode::kUnsupported, "the cgroup hierarchy \"{}\" is not mounted", key);
+  }
+  TRY(make_directory(hierarchy->mount_point, directory));
+  if (!hierarchy->v2 && key == kCpuset) TRY(inherit_cpuset(hierarchy->mount_point, directory));
+  paths_.directories.push_back(directory);
+  return move_processes(directory);
+}
+
+// Makes sure that a controller works in our directory.
 Result<> Cgroup::require_controller(const std::string& controller, const std::string& field) {
   const std::string directory = directory_of(controller);
   if (directory.empty()) return no_controller(field, controller);
-  if (directory != directory_of("unified")) return {};
-  if (paths_.mode == Mode::kHybrid) TRY_IN(use_unified(), "{}", field);
+  if (directory != directory_of(kUnified)) {
+    if (controller == kCpuset) TRY_IN(use_hierarchy(kCpuset), "{}", field);
+    return {};
+  }
+  if (paths_.mode == Mode::kHybrid) TRY_IN(use_hierarchy(kUnified), "{}", field);
   const auto enabled = read_control(directory, "cgroup.controllers");
   if (enabled) {
     const std::vector<std::string> names = split(trim(*enabled), ' ');
     if (std::ranges::find(names, controller) != names.end()) return {};
   }
   const Layout layout = TRY(Layout::detect());
-  const Hierarchy* hierarchy = find_v2(layout);
+  const Hierarchy* hierarchy = find_hierarchy(layout, kUnified);
   if (hierarchy == nullptr) return no_controller(field, controller);
   auto enabled_now = enable_controller(hierarchy->mount_point, directory, controller);
   if (enabled_now) return {};
@@ -162,7 +186,7 @@ Result<> Cgroup::apply_devices(const std::vector<oci::DeviceRule>& rules) const 
   if (rules.empty() && !created_) return {};
   const DevicePolicy policy = TRY(make_device_policy(rules));
   const bool v2 = paths_.mode == Mode::kV2;
-  const std::string directory = directory_of(v2 ? "unified" : "devices");
+  const std::string directory = directory_of(v2 ? kUnified : "devices");
   Result<> applied;
   if (directory.empty()) {
     applied = no_controller("linux.resources.devices", "devices");
@@ -184,38 +208,48 @@ Result<> Cgroup::apply(const oci::Resources& resources) {
   return apply_devices(resources.devices);
 }
 
-Result<> Cgroup::apply_limits(const oci::Resources& resources) {
-  std::vector<Setting> settings;
-  if (paths_.mode == Mode::kV2) {
-    settings = TRY(plan_v2(resources));
-  } else {
-    settings = TRY(plan_v1(resources));
-    if (paths_.mode == Mode::kV1 && !resources.unified.empty()) {
-      return fail(ErrorCode::kUnsupported, "linux.resources.unified: this host has cgroup v1 only");
-    }
+Result<std::vector<Setting>> Cgroup::plan_limits(const oci::Resources& resources) const {
+  if (paths_.mode == Mode::kV2) return plan_v2(resources);
+  std::vector<Setting> settings = TRY(plan_v1(resources));
+  if (paths_.mode == Mode::kV1) {
+    if (resources.unified.empty()) return settings;
+    return fail(ErrorCode::kUnsupported, "linux.resources.unified: this host has cgroup v1 only");
   }
-  if (paths_.mode == Mode::kHybrid) {
-    // hugetlb and rdma belong to whichever tree has the controller.
-    const std::string unified = directory_of("unified");
-    std::erase_if(settings,
-                  [&](const Setting& s) { return directory_of(s.controller) == unified; });
-    for (Setting& setting : TRY(plan_hybrid(resources))) {
-      const std::string directory = directory_of(setting.controller);
-      const bool v2_only = setting.field.starts_with("linux.resources.unified");
-      if (directory == unified || v2_only) settings.push_back(std::move(setting));
-    }
+  // hugetlb and rdma belong to whichever tree has the controller.
+  const std::string unified = directory_of(kUnified);
+  std::erase_if(settings, [&](const Setting& s) { return directory_of(s.controller) == unified; });
+  for (Setting& setting : TRY(plan_hybrid(resources))) {
+    const std::string directory = directory_of(setting.controller);
+    const bool v2_only = setting.field.starts_with("linux.resources.unified");
+    if (directory == unified || v2_only) settings.push_back(std::move(setting));
   }
+  return settings;
+}
+
+Result<> Cgroup::require_controllers(const std::vector<Setting>& settings) {
   for (const Setting& setting : settings) {
     if (setting.controller == "cgroup") continue;
-    const std::string directory = directory_of(setting.controller);
-    if (directory.empty() && setting.optional) continue;
+    if (setting.optional && directory_of(setting.controller).empty()) continue;
     TRY(require_controller(setting.controller, setting.field));
   }
+  return {};
+}
+
+Result<> Cgroup::prepare(const oci::Resources& resources) {
+  const bool is_late =
+      !resources.hugepage_limits.empty() || !resources.rdma.empty() || !resources.unified.empty();
+  if (paths_.mode != Mode::kHybrid || !is_late) return {};
+  return require_controllers(TRY(plan_limits(resources)));
+}
+
+Result<> Cgroup::apply_limits(const oci::Resources& resources) {
+  std::vector<Setting> settings = TRY(plan_limits(resources));
+  TRY(require_controllers(settings));
   std::erase_if(settings,
                 [&](const Setting& s) { return s.optional && directory_of(s.controller).empty(); });
   return write_all_settings(std::move(settings), [&](const Setting& setting) {
     const bool plain = setting.controller == "cgroup";
-    return write_setting(directory_of(plain ? "unified" : setting.controller), setting);
+    return write_setting(directory_of(plain ? kUnified : setting.controller), setting);
   });
 }
 

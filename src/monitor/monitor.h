@@ -86,8 +86,6 @@ class Monitor {
   }
   // Its init, which nobody else may reap; 0: none.
   [[nodiscard]] pid_t init() const;
-  // Lets go of what only the start needed, when everybody has been told.
-  void release_payload();
 
  private:
   // One start of the container.
@@ -99,7 +97,8 @@ class Monitor {
     UniqueFd from_stderr;
     UniqueFd oom;                              // of a scope: readable when memory has run out
     UniqueFd report;                           // of a Wasm host or a VMM
-    std::optional<payload::Prepared> payload;  // until release_payload()
+    std::optional<payload::Prepared> payload;  // until settle()
+    UniqueFd mounts;                           // the namespace, see keep_mounts()
     UniqueFd vm_network;
     EventLoop::Clock::time_point begun;
     bool init_ended = false;
@@ -129,6 +128,7 @@ class Monitor {
   Result<> watch_init();
   Result<> watch_life();
   Result<> watch_memory();
+  void settle();
   void handle_output(Stream stream);
   bool read_output(UniqueFd& from, Stream stream);
   void pause_output();
@@ -190,6 +190,7 @@ class Monitor {
   std::list<Client> clients_;
   std::vector<int> recipients_;  // of broadcast(), kept to save allocations
   std::optional<Life> life_;
+  std::optional<Life> past_;  // until everybody has heard of the end, see settle()
   std::deque<PendingInput> input_;
   bool input_ended_ = false;
   std::optional<WindowSize> window_;

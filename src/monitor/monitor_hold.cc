@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "monitor/attach.h"
-#include "monitor/memory.h"
 #include "monitor/monitor.h"
 #include "monitor/pool_member.h"
 
@@ -24,7 +23,7 @@ Result<> Monitor::hold() {
     note_failed_start(failed.error());
     return failed;
   }
-  loop_.set_timer(Timer::kTrim, std::chrono::milliseconds(0), give_memory_back, this);
+  loop_.set_timer(Timer::kTrim, std::chrono::milliseconds(0), [this] { settle(); }, this);
   return {};
 }
 

@@ -58,12 +58,6 @@ Result<> Monitor::prepare_payload(const oci::Spec& spec, const std::string& bund
   return {};
 }
 
-// To close a detached mount, as that of the payload's program is, takes the kernel a while: it
-// comes after everybody has been told, beside the running program.
-void Monitor::release_payload() {
-  if (life_) life_->payload.reset();
-}
-
 // The network of a VM is not that of its shell's namespace, where there is none: its frames go to
 // passt.
 Result<> Monitor::start_vm_network(Life& life, payload::VmRequest& request) {

@@ -15,6 +15,7 @@
 #include "monitor/restart.h"
 #include "monitor/terminal.h"
 #include "monitor/vm_network.h"
+#include "oci/mount.h"
 #include "payload/microvm/control.h"
 #include "payload/microvm/kernel_store.h"
 #include "payload/microvm/template_store.h"
@@ -89,6 +90,26 @@ Result<ChildStreams> make_streams(const Record& record, UniqueFd& to_stdin, Uniq
 cgroup::Driver cgroup_driver_of(const oci::Spec& spec) {
   const bool scope = spec.linux_config->cgroups_path.starts_with(':');
   return scope ? cgroup::Driver::kSystemd : cgroup::Driver::kCgroupfs;
+}
+
+// Whether a mount namespace has nothing of the host but what is below `data`, and never gets more.
+bool mounts_only(const std::string& data, const oci::Spec& spec,
+                 const container::OverlayRoot& root) {
+  const auto& powers = spec.process->capabilities;
+  if (powers && std::ranges::find(powers->bounding, "CAP_SYS_ADMIN") != powers->bounding.end()) {
+    return false;
+  }
+  const auto is_below = [&](const std::string& path) { return path.starts_with(data + "/"); };
+  return std::ranges::all_of(root.lower_directories, is_below) &&
+         std::ranges::all_of(spec.mounts, [&](const oci::Mount& mount) {
+           return !oci::is_bind(mount) || is_below(mount.source);
+         });
+}
+
+// The kernel takes down what is mounted in a namespace before its last process has ended for its
+// parent. With the namespace kept that is done when everybody has heard of the end.
+UniqueFd keep_mounts(pid_t init) {
+  return open_file(fmt::format("/proc/{}/ns/mnt", init), O_RDONLY).value_or(UniqueFd());
 }
 
 Result<> join_namespaces(const std::vector<JoinedNamespace>& joined, oci::Spec& spec) {
@@ -222,8 +243,12 @@ Result<> Monitor::create_container(Life& life) {
   if (create.overlay) {
     create.overlay->discarded = record_.remove && record_.restart == RestartKind::kNo;
   }
-  life.container =
-      TRY(container::Container::create(life.payload ? life.payload->spec : spec, create));
+  const oci::Spec& used = life.payload ? life.payload->spec : spec;
+  life.container = TRY(container::Container::create(used, create));
+  if (create.overlay && create.overlay->discarded &&
+      mounts_only(options_.directories.data, used, *create.overlay)) {
+    life.mounts = keep_mounts(life.container->init().pid);
+  }
   if (pasta) life.pasta = TRY(pasta->wait());
   life.vm_network.reset();  // the machine has its own
   note_vm_boot(life);
@@ -249,9 +274,9 @@ Result<> Monitor::watch_life() {
   life_->output_paused = true;
   resume_output();
   write_input();
-  // Most containers that live longer than this live much longer.
+  // Most containers that live longer than this live much longer. The others do not wait for it.
   constexpr std::chrono::milliseconds kSettled{500};
-  loop_.set_timer(Timer::kTrim, kSettled, give_memory_back, this);
+  loop_.set_timer(Timer::kTrim, kSettled, [this] { settle(); }, this);
   if (!record_.timeout_ms || status_.restart_count != 0) return {};
   loop_.set_timer(
       Timer::kTimeout, std::chrono::milliseconds(*record_.timeout_ms),
@@ -261,6 +286,14 @@ Result<> Monitor::watch_life() {
       },
       this);
   return {};
+}
+
+// Lets go of what only the start or the last life needed. To close a mount, as that of a payload's
+// program is, takes the kernel a while.
+void Monitor::settle() {
+  past_.reset();
+  if (life_) life_->payload.reset();
+  give_memory_back();
 }
 
 // systemd removes a scope as soon as its last process has gone, and with it what could be read at
@@ -358,8 +391,9 @@ void Monitor::finish_if_drained() {
 void Monitor::end_life() {
   loop_.clear_timer(Timer::kDrain, this);
   close_input();
-  Life ended = std::move(*life_);
+  past_ = std::move(life_);
   life_.reset();
+  Life& ended = *past_;
   if (const cgroup::Cgroup* cgroup = ended.container->cgroup()) {
     if (cgroup->oom_kills().value_or(0) > 0) status_.oom_killed = true;
   }
@@ -375,6 +409,7 @@ void Monitor::end_life() {
   status_.finished = std::chrono::system_clock::now();
   status_.init = {};
   status_.pasta = {};
+  loop_.set_timer(Timer::kTrim, std::chrono::milliseconds(0), [this] { settle(); }, this);
   restart_or_stop(ended);
 }
 
@@ -400,7 +435,6 @@ void Monitor::relaunch() {
   ++status_.restart_count;
   auto started = create();
   if (started) started = start();
-  release_payload();
   if (!started) return end_for_good();
   if (options_.on_restarted) options_.on_restarted();
 }

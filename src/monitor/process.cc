@@ -101,7 +101,6 @@ Result<> run_monitor(MonitorOptions options, UniqueFd sync) {
     return started;
   }
   tell_start(std::move(sync), {}, monitor.status().init.pid);
-  monitor.release_payload();
   auto served = loop.run();
   monitor.leave();
   return served;

@@ -373,7 +373,8 @@ Result<Process> parse_process(std::string_view process_json);
 Result<Resources> parse_resources(std::string_view resources_json);
 
 // Back to JSON, members in the order of the specification, absent ones left out.
-[[nodiscard]] std::string print_spec(const Spec& spec);
+enum class JsonLayout { kOneLine, kIndented };
+[[nodiscard]] std::string print_spec(const Spec& spec, JsonLayout layout = JsonLayout::kOneLine);
 [[nodiscard]] std::string print_process(const Process& process);
 
 // The example of `trivet-oci spec`: runc's and crun's, runnable as it is. `rootless` gives the

@@ -147,8 +147,8 @@ void write_id_mapping(JsonWriter& writer, const IdMapping& mapping) {
   writer.member("size", mapping.size);
 }
 
-std::string print_spec(const Spec& spec) {
-  JsonWriter writer(kIndent);
+std::string print_spec(const Spec& spec, JsonLayout layout) {
+  JsonWriter writer(layout == JsonLayout::kIndented ? kIndent : 0);
   writer.begin_object();
   writer.member("ociVersion", spec.oci_version);
   writer.object("process", spec.process, write_process);

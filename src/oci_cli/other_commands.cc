@@ -187,7 +187,7 @@ Result<int> command_spec(const Globals& /*globals*/, const Arguments& arguments)
   auto fd = open_file(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
   if (!fd)
     return std::unexpected(std::move(fd).error().hint("remove the file to have a new one written"));
-  TRY(write_all(fd->get(), oci::print_spec(spec) + "\n", path));
+  TRY(write_all(fd->get(), oci::print_spec(spec, oci::JsonLayout::kIndented) + "\n", path));
   return 0;
 }
 

@@ -162,7 +162,6 @@ void Supervisor::report(const Result<>& started) {
 }
 
 Result<> Supervisor::serve() {
-  for (Member& member : members_) member.monitor->release_payload();
   if (record_.deadline_ms) {
     loop_.set_timer(Timer::kDeadline, std::chrono::milliseconds(*record_.deadline_ms), [this] {
       stop_pod(std::chrono::milliseconds(record_.grace_ms), "DeadlineExceeded");

@@ -360,6 +360,25 @@ def test_update_changes_a_limit(oci):
     assert values == ["17"]
 
 
+def test_a_cpuset_comes_with_a_limit_on_it(oci):
+    """On cgroup v1 a container without one has none of its own, if nothing of it is to be seen inside."""
+    oci.config["mounts"] = [mount for mount in oci.config["mounts"] if mount["type"] != "cgroup"]
+    oci.write("sh", "-c", "sleep 100 & wait")
+    oci.create(NAME)
+    oci("start", NAME)
+    pid = oci.state(NAME)["pid"]
+    if harness.cgroup_directory(pid, "memory") != harness.cgroup_directory(pid, "cpuset"):  # v1
+        assert not any("/cpuset/" in str(folder) for folder in cgroups_of(NAME))
+    child = harness.wait_for(lambda: pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split(),
+                             what="its child")[0]
+    oci("update", "--cpuset-cpus", "0", NAME)
+    for process in (pid, child):
+        assert "\nCpus_allowed_list:\t0\n" in pathlib.Path(f"/proc/{process}/status").read_text()
+    assert oci("exec", NAME, "nproc").stdout == "1\n"
+    oci("delete", "--force", NAME)
+    assert cgroups_of(NAME) == []
+
+
 def test_the_program_of_the_host_cannot_be_reached_through_proc_self_exe(oci, busybox_rootfs):
     """CVE-2019-5736: while a container is created or entered, its executable is a sealed memfd."""
     oci.write("sleep", "100")

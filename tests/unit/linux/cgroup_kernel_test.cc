@@ -246,6 +246,58 @@ TEST_F(CgroupKernel, CpuLimitsAreSet) {
   apply(cgroup, resources);
 }
 
+TEST_F(CgroupKernel, ACpusetComesWithTheFirstLimitOnIt) {
+  if (layout_.mode == Mode::kV2) GTEST_SKIP() << "cgroup v2 has one hierarchy";
+  const auto own = std::ranges::find_if(layout_.hierarchies, [](const Hierarchy& hierarchy) {
+    return hierarchy.controllers == std::vector<std::string>{"cpuset"};
+  });
+  ASSERT_NE(own, layout_.hierarchies.end());
+  const std::string beside_us = (own->own_path == "/" ? "" : own->own_path) + "/" + unique_name();
+  auto cgroup = Cgroup::create(layout_, beside_us, "x", Driver::kCgroupfs, Cpuset::kWhenLimited);
+  ASSERT_TRUE(cgroup) << cgroup.error().message();
+  const std::string directory = cgroup->paths().by_controller.at("cpuset");
+  EXPECT_FALSE(exists(directory));
+  const pid_t child = spawn(*cgroup, sleep_forever);
+  wait_for_count(*cgroup, 1);
+  oci::Resources resources;
+  resources.cpu = oci::CpuResources{.cpus = "0"};
+  apply(*cgroup, resources);
+  made_.push_back(cgroup->paths());
+  EXPECT_EQ(read(*cgroup, "cpuset", "cpuset.cpus", "cpuset.cpus"), "0");
+  EXPECT_EQ(read(*cgroup, "cpuset", "cgroup.procs", ""), fmt::format("{}", child));
+  ASSERT_TRUE(cgroup->kill_all());
+  wait_for(child);
+  ASSERT_TRUE(cgroup->remove());
+  EXPECT_FALSE(exists(directory));
+}
+
+// Somebody may have limited what is above it.
+TEST_F(CgroupKernel, ACpusetBelowAnotherOneIsAlwaysMade) {
+  if (layout_.mode == Mode::kV2) GTEST_SKIP() << "cgroup v2 has one hierarchy";
+  const auto cgroup = Cgroup::create(layout_, "/" + unique_name() + "/below", "x",
+                                     Driver::kCgroupfs, Cpuset::kWhenLimited);
+  ASSERT_TRUE(cgroup) << cgroup.error().message();
+  made_.push_back(cgroup->paths());
+  EXPECT_TRUE(exists(cgroup->paths().by_controller.at("cpuset")));
+}
+
+// Whoever is born after it joins it by itself.
+TEST_F(CgroupKernel, TheTreeThatALimitNeedsIsThereBeforeTheFirstProcess) {
+  if (layout_.mode != Mode::kHybrid) GTEST_SKIP() << "needs a hybrid host";
+  oci::Resources resources;
+  resources.hugepage_limits = {{.page_size = "2MB", .limit = 2 * kMiB}};
+  Cgroup cgroup = make();
+  ASSERT_TRUE(cgroup.prepare(resources));
+  made_.back() = cgroup.paths();
+  const std::string directory = cgroup.paths().by_controller.at("unified");
+  EXPECT_TRUE(exists(directory));
+  const pid_t child = spawn(cgroup, sleep_forever);
+  const auto inside = [&] { return read(cgroup, "unified", "cgroup.procs", ""); };
+  for (int i = 0; i < 1000 && inside().empty(); ++i) usleep(1000);
+  EXPECT_EQ(inside(), fmt::format("{}", child));
+  apply(cgroup, resources);
+}
+
 TEST_F(CgroupKernel, PidsLimitMakesForkFail) {
   Cgroup cgroup = make();
   oci::Resources resources;

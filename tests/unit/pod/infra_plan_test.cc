@@ -39,7 +39,7 @@ TEST(InfraPlan, HoldsNamespacesAndNothingElse) {
                                 .directory = "/data/pods/4f00",
                                 .library_host = ""});
   ASSERT_TRUE(spec) << spec.error().message();
-  expect_golden("infra_plain.json", oci::print_spec(*spec));
+  expect_golden("infra_plain.json", oci::print_spec(*spec, oci::JsonLayout::kIndented));
 }
 
 TEST(InfraPlan, HostNetworkIsNoNamespace) {
@@ -63,7 +63,7 @@ TEST(InfraPlan, ExtensionsGetTheirFilesAndTheHostsLibraries) {
   ASSERT_TRUE(spec) << spec.error().message();
   EXPECT_TRUE(spec->linux_config->seccomp);
   spec->linux_config->seccomp.reset();  // it is the kernel's version that decides
-  expect_golden("infra_extensions.json", oci::print_spec(*spec));
+  expect_golden("infra_extensions.json", oci::print_spec(*spec, oci::JsonLayout::kIndented));
   EXPECT_THAT(extension_command(pod.extensions[0]), ElementsAre("/extensions/dns"));
   EXPECT_THAT(extension_command(pod.extensions[1]),
               ElementsAre("/extensions/.host/trivet-extension", "/extensions/metrics.so"));

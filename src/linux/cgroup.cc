@@ -60,10 +60,6 @@ Result<> check_unused(const std::string& directory) {
   return fail(ErrorCode::kAlreadyExists, "cgroup \"{}\" exists and holds processes", directory);
 }
 
-bool has_controller(const Hierarchy& hierarchy, std::string_view controller) {
-  return std::ranges::find(hierarchy.controllers, controller) != hierarchy.controllers.end();
-}
-
 // Turns the watched controllers on in every parent of a v2 directory. What fails here matters only
 // when a limit needs it, and then apply() reports it.
 void enable_watched(const Hierarchy& hierarchy, const std::string& directory) {
@@ -99,7 +95,7 @@ Result<> create_in(const Hierarchy& hierarchy, const std::string& directory, Rol
 bool inherits_cpuset(const Hierarchy& hierarchy, const std::string& directory) {
   const std::string own = hierarchy.own_path == "/" ? "" : hierarchy.own_path;
   return !hierarchy.v2 && hierarchy.controllers == std::vector<std::string>{"cpuset"} &&
-         directory.substr(0, directory.find_last_of('/')) == hierarchy.mount_point + own;
+         parent_of(directory) == hierarchy.mount_point + own;
 }
 
 // The init of a creation that was killed is on its way out; others' processes stay.

@@ -87,8 +87,7 @@ Result<> apply_devices_v1(const std::string& directory, const DevicePolicy& poli
 // That of a v1 controller, or the "unified" one.
 const Hierarchy* find_hierarchy(const Layout& layout, const std::string& key) {
   const auto found = std::ranges::find_if(layout.hierarchies, [&](const Hierarchy& hierarchy) {
-    if (hierarchy.v2) return key == kUnified;
-    return std::ranges::find(hierarchy.controllers, key) != hierarchy.controllers.end();
+    return hierarchy.v2 ? key == kUnified : has_controller(hierarchy, key);
   });
   return found == layout.hierarchies.end() ? nullptr : &*found;
 }

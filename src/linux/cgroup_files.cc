@@ -10,6 +10,7 @@
 
 #include "base/fs.h"
 #include "base/text.h"
+#include "linux/cgroup.h"
 
 namespace trivet::cgroup {
 
@@ -29,10 +30,6 @@ void mark(const std::string& directory) {
 bool is_marked(const std::string& directory) {
   return std::ranges::any_of(
       kMarks, [&](const char* name) { return getxattr(directory.c_str(), name, nullptr, 0) >= 0; });
-}
-
-std::string parent_of(const std::string& directory) {
-  return directory.substr(0, directory.find_last_of('/'));
 }
 
 // The parents of `directory` below the mount point, made and marked when missing.
@@ -67,6 +64,14 @@ Result<std::vector<std::string>> subgroups(const std::string& directory) {
 }
 
 }  // namespace
+
+bool has_controller(const Hierarchy& hierarchy, std::string_view controller) {
+  return std::ranges::find(hierarchy.controllers, controller) != hierarchy.controllers.end();
+}
+
+std::string parent_of(const std::string& directory) {
+  return directory.substr(0, directory.find_last_of('/'));
+}
 
 Result<> write_control(const std::string& directory, const std::string& file,
                        std::string_view value) {
@@ -168,7 +173,7 @@ Result<std::vector<pid_t>> processes_below(const std::string& directory) {
 Result<> inherit_cpuset(const std::string& mount_point, const std::string& directory) {
   for (const char* file : {"cpuset.cpus", "cpuset.mems"}) {
     if (!trim(TRY(read_control(directory, file))).empty()) continue;
-    const std::string parent = directory.substr(0, directory.find_last_of('/'));
+    const std::string parent = parent_of(directory);
     if (parent.size() > mount_point.size()) TRY(inherit_cpuset(mount_point, parent));
     const std::string inherited = TRY(read_control(parent, file));
     TRY(write_control(directory, file, trim(inherited)));

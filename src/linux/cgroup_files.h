@@ -43,6 +43,12 @@ void remove_marked_parents(const std::string& directory);
 // Processes (tgids) of the cgroup and its subgroups; missing is empty.
 Result<std::vector<pid_t>> processes_below(const std::string& directory);
 
+struct Hierarchy;
+[[nodiscard]] bool has_controller(const Hierarchy& hierarchy, std::string_view controller);
+
+// "/sys/fs/cgroup/a/b" to "/sys/fs/cgroup/a".
+[[nodiscard]] std::string parent_of(const std::string& directory);
+
 struct Setting;
 // Refuses a memory limit that is less than what is in use, where the setting asks for that.
 Result<> check_usage(const std::string& directory, const Setting& setting);

@@ -159,7 +159,7 @@ Result<> Cgroup::join_other_hierarchies(pid_t pid) const {
     const std::string& directory = paths_.directories[i];
     const Hierarchy& hierarchy = layout.hierarchies[i];
     TRY(make_directory(hierarchy.mount_point, directory));
-    if (std::ranges::find(hierarchy.controllers, "cpuset") != hierarchy.controllers.end()) {
+    if (has_controller(hierarchy, "cpuset")) {
       TRY(inherit_cpuset(hierarchy.mount_point, directory));
     }
     TRY(write_control(directory, "cgroup.procs", fmt::format("{}", pid)));

@@ -82,7 +82,6 @@ void Monitor::leave() {
   say_goodbye(make_frame(Frame::kExit, status_.exit_code));
   if (removed) (void)remove_hidden_traces(options_.directories, *removed);
   for (const ProcessId& pasta : strays_) (void)net::stop_pasta(pasta);
-  past_.reset();
 }
 
 }  // namespace trivet::monitor

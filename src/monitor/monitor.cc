@@ -82,6 +82,8 @@ void Monitor::leave() {
   say_goodbye(make_frame(Frame::kExit, status_.exit_code));
   if (removed) (void)remove_hidden_traces(options_.directories, *removed);
   for (const ProcessId& pasta : strays_) (void)net::stop_pasta(pasta);
+  // A pod outlives it, whose machine waits for the connection that this has a copy of to be closed.
+  past_.reset();
 }
 
 }  // namespace trivet::monitor

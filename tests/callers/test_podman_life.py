@@ -221,20 +221,17 @@ def test_what_the_engine_shows_of_the_runtime(podman):
 
 
 def test_nothing_is_left_of_containers(podman):
-    def mounts() -> list[str]:
-        text = pathlib.Path("/proc/self/mountinfo").read_text()
-        return [line for line in text.splitlines() if str(podman.base) in line]
-
     def processes() -> list[str]:
         return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout \
             .count("conmon")
 
-    before = mounts()
+    before = harness.mounts_of(podman.base)
     podman.spawn("sleep", "100")
     podman.box("true")
     podman.box("no-such-program", code=127)
     podman.remove_all()
-    harness.wait_for(lambda: mounts() == before and not processes(), what="mounts and monitors gone")
+    harness.wait_for(lambda: harness.mounts_of(podman.base) == before and not processes(),
+                     what="mounts and monitors gone")
     left = [str(folder) for folder in pathlib.Path("/sys/fs/cgroup").glob("*/libpod_parent/libpod-*")]
     assert left == []
 

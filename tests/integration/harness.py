@@ -536,6 +536,12 @@ def cgroups_of_trivet() -> set[str]:
     return found
 
 
+def mounts_of(directory: pathlib.Path) -> list[str]:
+    """The mounts that this process sees in it, or of what is in it: others come and go."""
+    lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line for line in lines if str(directory) in line]
+
+
 @dataclasses.dataclass(frozen=True)
 class HostState:
     """What a container must not leave behind on the host."""
@@ -548,8 +554,6 @@ class HostState:
 
     @staticmethod
     def take(trivet: Trivet) -> "HostState":
-        mounts = {line.split()[4] for line in
-                  pathlib.Path("/proc/self/mountinfo").read_text().splitlines()}
         files = set()
         for folder in (trivet.data / "containers", trivet.data / "removed", trivet.data / "names",
                        trivet.data / "volumes",
@@ -559,7 +563,7 @@ class HostState:
                 files.update(str(entry) for entry in folder.iterdir())
         named = pathlib.Path("/run/netns")
         return HostState(
-            mounts=frozenset(mount for mount in mounts if str(trivet.base) in mount),
+            mounts=frozenset(line.split()[4] for line in mounts_of(trivet.base)),
             cgroups=frozenset(cgroups_of_trivet()),
             processes=frozenset(f"{pid} {line}" for pid, line in processes_of(trivet.base).items()),
             network_namespaces=frozenset(os.listdir(named) if named.is_dir() else ()),

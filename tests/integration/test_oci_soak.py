@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import subprocess
 
 import pytest
@@ -17,27 +16,23 @@ pytestmark = [pytest.mark.root, pytest.mark.cgroup]
 SCALE = 10 if "ASAN_OPTIONS" in os.environ or harness.SLOW > 8 else 1
 
 
-def mounts() -> int:
-    return pathlib.Path("/proc/self/mountinfo").read_text().count("\n")
-
-
 def run_quietly(oci, *args) -> int:
     with (oci.base / "out").open("ab") as out:
         return subprocess.run([oci.program, "--root", oci.root, *args], stdin=subprocess.DEVNULL,
                               stdout=out, stderr=out, check=False).returncode
 
 
-def test_a_thousand_one_after_another(oci):
+def test_a_thousand_one_after_another(oci, scratch):
     oci.write("true")
-    before = mounts()
+    before = harness.mounts_of(scratch)
     for _ in range(1000 // SCALE):
         assert run_quietly(oci, "run", "--bundle", oci.bundle, NAME) == 0, oci.output()
-    assert (oci.left(), cgroups_of(NAME), mounts()) == ([], [], before)
+    assert (oci.left(), cgroups_of(NAME), harness.mounts_of(scratch)) == ([], [], before)
 
 
-def test_two_hundred_at_once(oci):
+def test_two_hundred_at_once(oci, scratch):
     oci.write("sleep", "1000")
-    before = mounts()
+    before = harness.mounts_of(scratch)
     names = [f"{NAME}-{number}" for number in range(200 // SCALE)]
     for name in names:
         assert run_quietly(oci, "create", "--bundle", oci.bundle, name) == 0, oci.output()
@@ -49,5 +44,5 @@ def test_two_hundred_at_once(oci):
     assert oci("exec", names[-1], "echo", "in").stdout == "in\n"
     for name in names:
         assert run_quietly(oci, "delete", "--force", name) == 0, oci.output()
-    assert (oci.left(), mounts()) == ([], before)
+    assert (oci.left(), harness.mounts_of(scratch)) == ([], before)
     assert not any(cgroups_of(name) for name in names)

@@ -245,7 +245,8 @@ def test_a_failure_takes_everything_back(pods, trivet):
 
 
 def test_one_whose_process_is_killed_is_gone_in_the_guest_too(pods):
-    pods.start(busybox("victim", "exec sleep 603"), busybox("other"), shareProcessNamespace=True)
+    # The last to be started: what its start needed is still open when it ends.
+    pods.start(busybox("other"), busybox("victim", "exec sleep 603"), shareProcessNamespace=True)
     os.kill(pods.container("victim")["Pid"], signal.SIGKILL)
     wait_for(lambda: pods.container("victim")["Status"] == "stopped", what="it has ended")
     assert pods.container("victim")["ExitCode"] == 137

@@ -42,6 +42,11 @@ bool is_scope_form(const std::string& cgroups_path) {
   return std::ranges::count(cgroups_path, ':') == 2 && cgroups_path.find('/') == std::string::npos;
 }
 
+// Our own cgroup, or what is above it.
+std::string directory_of(const Hierarchy& hierarchy, const std::string& path) {
+  return path == "/" ? hierarchy.mount_point : hierarchy.mount_point + path;
+}
+
 // Where the cgroup is in one hierarchy.
 std::string directory_in(const Hierarchy& hierarchy, const std::string& cgroups_path,
                          const std::string& clean) {
@@ -50,8 +55,7 @@ std::string directory_in(const Hierarchy& hierarchy, const std::string& cgroups_
   std::string own = hierarchy.own_path;
   // Our own v2 cgroup holds us, so children of it would get no controllers.
   if (hierarchy.v2) own.erase(own.find_last_of('/'));
-  if (own == "/") own.clear();
-  return hierarchy.mount_point + own + clean;
+  return directory_of(hierarchy, own) + clean;
 }
 
 // A directory that was there before may be a crashed container's; it must not hold processes.
@@ -93,9 +97,8 @@ Result<> create_in(const Hierarchy& hierarchy, const std::string& directory, Rol
 // The parent's CPUs and memory nodes are what a new cpuset starts with, and what our children have
 // anyway when that is where we are.
 bool inherits_cpuset(const Hierarchy& hierarchy, const std::string& directory) {
-  const std::string own = hierarchy.own_path == "/" ? "" : hierarchy.own_path;
   return !hierarchy.v2 && hierarchy.controllers == std::vector<std::string>{"cpuset"} &&
-         parent_of(directory) == hierarchy.mount_point + own;
+         parent_of(directory) == directory_of(hierarchy, hierarchy.own_path);
 }
 
 // The init of a creation that was killed is on its way out; others' processes stay.

@@ -78,8 +78,10 @@ void Monitor::leave() {
     (void)::unlink((options_.directories.runtime(options_.id) + "/attach.sock").c_str());
   }
   // From here on another monitor may start the container again.
-  lock_.reset();
+  if (!removed) lock_.reset();
   say_goodbye(make_frame(Frame::kExit, status_.exit_code));
+  // Nobody waits for it any more. Should it not come to that, `prune` does it.
+  if (remains_) (void)remains_->remove(container::Container::Force::kYes);
   if (removed) (void)remove_hidden_traces(options_.directories, *removed);
   for (const ProcessId& pasta : strays_) (void)net::stop_pasta(pasta);
   // A pod outlives it, whose machine waits for the connection that this has a copy of to be closed.

@@ -99,6 +99,7 @@ class Monitor {
     UniqueFd report;                           // of a Wasm host or a VMM
     std::optional<payload::Prepared> payload;  // until settle()
     UniqueFd mounts;                           // the namespace, see keep_mounts()
+    bool ends_with_init = false;               // see ends_with_init()
     UniqueFd vm_network;
     EventLoop::Clock::time_point begun;
     bool init_ended = false;
@@ -191,6 +192,7 @@ class Monitor {
   std::vector<int> recipients_;  // of broadcast(), kept to save allocations
   std::optional<Life> life_;
   std::optional<Life> past_;  // until everybody has heard of the end, see settle()
+  std::optional<container::Container> remains_;  // to be removed then
   std::deque<PendingInput> input_;
   bool input_ended_ = false;
   std::optional<WindowSize> window_;

@@ -106,6 +106,14 @@ bool mounts_only(const std::string& data, const oci::Spec& spec,
          });
 }
 
+// Whether nothing that others could notice is left of a container when its init has ended: neither
+// processes nor hooks to be run.
+bool ends_with_init(const oci::Spec& spec) {
+  const auto& namespaces = spec.linux_config->namespaces;
+  const auto pid = std::ranges::find(namespaces, oci::NamespaceType::kPid, &oci::Namespace::type);
+  return pid != namespaces.end() && pid->path.empty() && spec.hooks.poststop.empty();
+}
+
 // The kernel takes down what is mounted in a namespace before its last process has ended for its
 // parent. With the namespace kept that is done when everybody has heard of the end.
 UniqueFd keep_mounts(pid_t init) {
@@ -240,12 +248,12 @@ Result<> Monitor::create_container(Life& life) {
   if (life.payload) create.program = &life.payload->program;
   if (life.payload && life.payload->overlay) create.overlay = life.payload->overlay;
   if (life.payload && life.payload->own_root) create.overlay.reset();
-  if (create.overlay) {
-    create.overlay->discarded = record_.remove && record_.restart == RestartKind::kNo;
-  }
+  const bool discarded = record_.remove && record_.restart == RestartKind::kNo;
+  if (create.overlay) create.overlay->discarded = discarded;
   const oci::Spec& used = life.payload ? life.payload->spec : spec;
   life.container = TRY(container::Container::create(used, create));
-  if (create.overlay && create.overlay->discarded &&
+  life.ends_with_init = discarded && ends_with_init(used);
+  if (create.overlay && discarded &&
       mounts_only(options_.directories.data, used, *create.overlay)) {
     life.mounts = keep_mounts(life.container->init().pid);
   }
@@ -398,8 +406,11 @@ void Monitor::end_life() {
     if (cgroup->oom_kills().value_or(0) > 0) status_.oom_killed = true;
   }
   note_report(ended);
-  auto removed = ended.container->remove(container::Container::Force::kYes);
-  if (!removed) status_.error = removed.error().message();
+  if (ended.ends_with_init) {
+    remains_ = std::move(ended.container);
+  } else if (auto removed = ended.container->remove(container::Container::Force::kYes); !removed) {
+    status_.error = removed.error().message();
+  }
   if (ended.pasta) {
     // The published ports must be free again before anybody hears of the end.
     if (!record_.ports.empty()) (void)net::stop_pasta(*ended.pasta);

@@ -40,14 +40,11 @@ Result<> kill_init(const ProcessId& init) {
   return {};
 }
 
-// Then comes the record: as long as it is there, the removal can be repeated. The name is last: who
-// doesn't find it finds no record either. Without a record it is free, and `prune` removes it.
-Failures remove_all_but_record(const Directories& directories, const Record& record) {
+Failures remove_volumes(const Directories& directories, const Record& record) {
   Failures failures;
   for (const std::string& volume : record.anonymous_volumes) {
     failures.add(remove_tree(AT_FDCWD, directories.data + "/volumes/" + volume));
   }
-  failures.add(remove_tree(AT_FDCWD, directories.runtime(record.id)));
   return failures;
 }
 
@@ -99,15 +96,18 @@ Result<> remove_container(const Directories& directories, const Record& record) 
   return remove_traces(directories, record);
 }
 
+// As long as the record is there, the removal can be repeated. The name is last: who doesn't find
+// it finds no record either. Without a record it is free, and `prune` removes it.
 Result<> remove_traces(const Directories& directories, const Record& record) {
-  Failures failures = remove_all_but_record(directories, record);
+  Failures failures = remove_volumes(directories, record);
+  failures.add(remove_tree(AT_FDCWD, directories.runtime(record.id)));
   failures.add(remove_tree(AT_FDCWD, directories.container(record.id)));
   failures.add(release_name(directories, record.name, record.id));
   return std::move(failures).result();
 }
 
 Result<> hide_traces(const Directories& directories, const Record& record) {
-  Failures failures = remove_all_but_record(directories, record);
+  Failures failures = remove_volumes(directories, record);
   const std::string from = directories.container(record.id);
   const std::string to = directories.removed() + "/" + record.id;
   failures.add(make_dirs(directories.removed(), 0700));
@@ -120,6 +120,7 @@ Result<> hide_traces(const Directories& directories, const Record& record) {
 Result<> remove_hidden_traces(const Directories& directories, const Record& record) {
   Failures failures;
   failures.add(release_name(directories, record.name, record.id));
+  failures.add(remove_tree(AT_FDCWD, directories.runtime(record.id)));
   failures.add(remove_tree(AT_FDCWD, directories.removed() + "/" + record.id));
   return std::move(failures).result();
 }

@@ -122,9 +122,11 @@ struct Prepared {
   std::optional<payload::PreparedExec> payload;
 };
 
-// `ends_group`: whoever tells it to end means what it has started, too.
+// Whom a signal to end is for.
+enum class Ends { kProgram, kGroup };  // the latter: what it has started, too
+
 Result<Prepared> prepare(const Home& home, const Observed& observed, const ExecOptions& options,
-                         bool ends_group) {
+                         Ends ends) {
   TRY(require_running(observed));
   if (observed.state == ContainerStatus::kPaused) {
     return std::unexpected(
@@ -151,7 +153,7 @@ Result<Prepared> prepare(const Home& home, const Observed& observed, const ExecO
   }
   prepared.payload = TRY(payload::prepare_exec(
       prepared.engine, request.process, home.directories.data + "/wasm", options.invoke,
-      {.user = is_vm ? options.user : "", .ends_group = ends_group}));
+      {.user = is_vm ? options.user : "", .ends_group = ends == Ends::kGroup}));
   if (prepared.payload) request.process = prepared.payload->process;
   return prepared;
 }
@@ -168,7 +170,8 @@ Result<AttachResult> exec_in_container(const Home& home, const Observed& observe
     return fail(ErrorCode::kInvalidArgument,
                 "-d and --timeout exclude each other: nobody would wait");
   }
-  Prepared prepared = TRY(prepare(home, observed, options, options.timeout.has_value()));
+  const Ends ends = options.timeout ? Ends::kGroup : Ends::kProgram;
+  Prepared prepared = TRY(prepare(home, observed, options, ends));
   if (prepared.payload) prepared.request.program = &prepared.payload->program;
   if (options.detach) return exec_detached(prepared.engine, prepared.request);
   if (options.terminal) return exec_with_terminal(prepared.engine, prepared.request, options);
@@ -182,7 +185,7 @@ Result<int> exec_over_streams(const Home& home, const Observed& observed,
                                    .env = command.env,
                                    .workdir = command.workdir,
                                    .user = command.user},
-                                  true));
+                                  Ends::kGroup));
   if (prepared.payload) prepared.request.program = &prepared.payload->program;
   PipePairs pipes = TRY(make_child_pipes(stdio));
   prepared.request.stdio = {.stdin_fd = pipes.childs.stdin_fd.get(),

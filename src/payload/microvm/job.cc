@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "guest/protocol.h"
 
 namespace trivet::payload::microvm {
@@ -161,6 +162,10 @@ Result<MemberJob> parse_member_job(const JsonView& view) {
 }
 
 }  // namespace
+
+std::string new_machine_id() {
+  return random_hex(16);
+}
 
 std::string print_job(const Job& job) {
   Json json = print_machine(job);

@@ -99,7 +99,7 @@ struct Job {
 
   // kRun
   guest::CreateRequest create;
-  std::string machine_id;  // 32 hex digits
+  std::string machine_id;  // as new_machine_id() makes one
   int sync = -1;           // the engine's conversation: container/stage/plan.h, Message
   int listener = -1;       // the engine's start.sock; -1: only `sync` can start it
   int report = -1;         // see below; -1: nobody wants one
@@ -132,6 +132,9 @@ struct MemberJob {
   bool terminal = false;
   uint32_t timeout_ms = kBootTimeoutMs;  // to be made, and to be started
 };
+
+// A random one: 32 hex digits, machine-id(5).
+[[nodiscard]] std::string new_machine_id();
 
 [[nodiscard]] std::string print_job(const Job& job);
 [[nodiscard]] std::string print_job(const ExecJob& job);

@@ -31,7 +31,6 @@ namespace trivet::payload::microvm {
 namespace {
 
 constexpr size_t kFileLimit = 1U << 20U;  // of one that is copied
-constexpr size_t kMachineIdBytes = 16;
 
 std::string annotation(const oci::Spec& spec, const char* name, const std::string& fallback) {
   const auto entry = spec.annotations.find(name);
@@ -276,7 +275,7 @@ class Machine {
       create.files.push_back(
           { .name = file.name, .mode = 0644, .content = TRY(read_file(file.source, kFileLimit)) });
     }
-    job_.machine_id = random_hex(kMachineIdBytes);
+    job_.machine_id = new_machine_id();
     job_.terminal = request_.spec.process->terminal;
     job_.report = TRY(builder_->add_copy(request_.vm.report));
     return {};

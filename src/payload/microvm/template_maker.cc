@@ -26,7 +26,6 @@ namespace {
 constexpr off_t kReadOnlyBytes = off_t{1} << 40;
 constexpr off_t kWritableBytes = off_t{1} << 25;
 constexpr std::chrono::seconds kPatience{120};
-constexpr size_t kMachineIdBytes = 16;
 constexpr size_t kMessageLimit = 64U << 10U;
 
 // QEMU takes a read-only disk from a descriptor that is for reading only.
@@ -50,7 +49,7 @@ class TemplateMachine {
     job_.saved = SavedMachine{.memory = files.memory, .state = files.state};
     job_.saved->has_container = content != nullptr;
     job_.create = content == nullptr ? guest::CreateRequest() : content->create;
-    job_.machine_id = random_hex(kMachineIdBytes);
+    job_.machine_id = new_machine_id();
     job_.sync = job_.listener = job_.report = job_.console = -1;
     job_.terminal = false;
   }

@@ -91,7 +91,7 @@ def test_pause_resume_kill_and_delete(containerd):
     assert containerd.status("one") == "PAUSED"
     containerd.run("task", "resume", "one")
     assert containerd.status("one") == "RUNNING"
-    assert str(os.getpid()) not in containerd.out("task", "ps", "one")
+    assert str(os.getpid()) not in containerd.out("task", "ps", "one").split()
     containerd.run("task", "kill", "--signal", "KILL", "one")
     harness.wait_for(lambda: containerd.status("one") == "STOPPED", what="the end")
     assert "exit code 137" in containerd.run("task", "delete", "one").stderr

@@ -52,7 +52,8 @@ def test_since_and_until(trivet):
 def test_follow_shows_lines_as_they_come_and_ends_with_the_container(trivet):
     name = trivet.spawn("sh", "-c", "echo 1; while [ ! -e /go ]; do sleep 0.1; done; "
                         "echo 2; echo err >&2; sleep 0.2; echo 3")
-    process = trivet.start("logs", "-f", name)
+    # Unbuffered: what readline() has taken too much of, communicate() does not find.
+    process = trivet.start("logs", "-f", name, bufsize=0)
     assert process.stdout.readline() == b"1\n"
     trivet.run("exec", name, "touch", "/go")
     assert process.stdout.readline() == b"2\n"
@@ -64,7 +65,7 @@ def test_follow_shows_lines_as_they_come_and_ends_with_the_container(trivet):
 def test_follow_with_tail_starts_late(trivet):
     name = trivet.spawn("sh", "-c", "seq 1 50; while [ ! -e /go ]; do sleep 0.1; done; echo end")
     trivet.wait_for_log(name, "50\n")
-    process = trivet.start("logs", "-f", "--tail", "1", name)
+    process = trivet.start("logs", "-f", "--tail", "1", name, bufsize=0)
     assert process.stdout.readline() == b"50\n"
     trivet.run("exec", name, "touch", "/go")
     assert process.communicate(timeout=20 * SLOW)[0] == b"end\n"

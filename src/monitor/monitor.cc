@@ -77,8 +77,9 @@ void Monitor::leave() {
     save_status();
     (void)::unlink((options_.directories.runtime(options_.id) + "/attach.sock").c_str());
   }
-  // From here on another monitor may start the container again.
-  if (!removed) lock_.reset();
+  // From here on another monitor may start the container again. One that goes keeps the lock until
+  // this process ends.
+  if (!record_.remove) lock_.reset();
   say_goodbye(make_frame(Frame::kExit, status_.exit_code));
   // Nobody waits for it any more. Should it not come to that, `prune` does it.
   if (remains_) (void)remains_->remove(container::Container::Force::kYes);

@@ -1,7 +1,6 @@
 # Programs whose start is measured have the functions that a start uses side by side, in the order of
-# startup-order.txt, which scripts/order-functions makes: it touches less than half of the pages. A
-# name that there is no more is passed over. It takes LLVM's linker; without it the order is whatever
-# comes out.
+# startup-order.txt, which scripts/order-functions makes: it touches fewer pages. A name that there is
+# no more is passed over. It takes LLVM's linker; without it the order is whatever comes out.
 set(TRIVET_STARTUP_ORDER ${CMAKE_CURRENT_LIST_DIR}/startup-order.txt)
 find_program(TRIVET_LLD NAMES ld.lld-19 ld.lld)
 if(TRIVET_LLD AND NOT TRIVET_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")

@@ -130,6 +130,7 @@ class Monitor {
   Result<> watch_life();
   Result<> watch_memory();
   void settle();
+  void settle_in(std::chrono::milliseconds delay);
   void handle_output(Stream stream);
   bool read_output(UniqueFd& from, Stream stream);
   void pause_output();

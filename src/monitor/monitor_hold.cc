@@ -23,7 +23,7 @@ Result<> Monitor::hold() {
     note_failed_start(failed.error());
     return failed;
   }
-  loop_.set_timer(Timer::kTrim, std::chrono::milliseconds(0), [this] { settle(); }, this);
+  settle_in(std::chrono::milliseconds(0));
   return {};
 }
 

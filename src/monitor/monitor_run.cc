@@ -284,7 +284,7 @@ Result<> Monitor::watch_life() {
   write_input();
   // Most containers that live longer than this live much longer. The others do not wait for it.
   constexpr std::chrono::milliseconds kSettled{500};
-  loop_.set_timer(Timer::kTrim, kSettled, [this] { settle(); }, this);
+  settle_in(kSettled);
   if (!record_.timeout_ms || status_.restart_count != 0) return {};
   loop_.set_timer(
       Timer::kTimeout, std::chrono::milliseconds(*record_.timeout_ms),
@@ -294,6 +294,10 @@ Result<> Monitor::watch_life() {
       },
       this);
   return {};
+}
+
+void Monitor::settle_in(std::chrono::milliseconds delay) {
+  loop_.set_timer(Timer::kTrim, delay, [this] { settle(); }, this);
 }
 
 // Lets go of what only the start or the last life needed. To close a mount, as that of a payload's
@@ -420,7 +424,7 @@ void Monitor::end_life() {
   status_.finished = std::chrono::system_clock::now();
   status_.init = {};
   status_.pasta = {};
-  loop_.set_timer(Timer::kTrim, std::chrono::milliseconds(0), [this] { settle(); }, this);
+  settle_in(std::chrono::milliseconds(0));
   restart_or_stop(ended);
 }
 

@@ -10,7 +10,6 @@
 #include "linux/bit_list.h"
 #include "linux/capabilities.h"
 #include "linux/seccomp.h"
-#include <linux/ioprio.h>
 #include <linux/mempolicy.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
@@ -72,10 +71,12 @@ constexpr auto kSchedulerFlags = std::to_array<NamedNumber>({
     {"SCHED_FLAG_UTIL_CLAMP_MAX", SCHED_FLAG_UTIL_CLAMP_MAX},
 });
 
+// ioprio_set(2). Since 6.1.192 linux/ioprio.h is no C++: it names a parameter "class".
+constexpr int kIoClassShift = 13;
 constexpr auto kIoClasses = std::to_array<NamedNumber>({
-    {"IOPRIO_CLASS_RT", IOPRIO_CLASS_RT},
-    {"IOPRIO_CLASS_BE", IOPRIO_CLASS_BE},
-    {"IOPRIO_CLASS_IDLE", IOPRIO_CLASS_IDLE},
+    {"IOPRIO_CLASS_RT", 1},
+    {"IOPRIO_CLASS_BE", 2},
+    {"IOPRIO_CLASS_IDLE", 3},
 });
 
 Result<stage::SchedulerAttributes> plan_scheduler(const oci::Scheduler& scheduler) {
@@ -100,8 +101,7 @@ Result<int> plan_io_priority(const oci::IoPriority& priority) {
     return fail(ErrorCode::kInvalidArgument, "process.ioPriority.priority: {} is not in 0 … 7",
                 priority.priority);
   }
-  return static_cast<int>((io_class << IOPRIO_CLASS_SHIFT) |
-                          static_cast<uint64_t>(priority.priority));
+  return static_cast<int>((io_class << kIoClassShift) | static_cast<uint64_t>(priority.priority));
 }
 
 // A capability that can't be granted is a warning, not a failure (runtime-spec, config.md).

@@ -96,7 +96,7 @@ def one_check(title: str, result: subprocess.CompletedProcess) -> Counts:
 def build(preset: str, *arguments: str) -> Counts:
     """The build itself is a test: no error, and the layering holds."""
     command = ["scripts/build", "--preset", preset, *arguments]
-    # Without a compiler's cache, on a slow machine and beside other suites, it takes half an hour.
+    # Without a compiler's cache, on a slow machine and beside other suites, 25 minutes did not do.
     counts = one_check(" ".join(command), run(low(command), timeout=2700))
     if preset == "release" and not counts.failed:
         # The built programs install the guest's kernel. Without it the tests of microVMs say so.

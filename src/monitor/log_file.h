@@ -27,12 +27,16 @@ inline constexpr size_t kMaxRecordText = 16384;
 inline constexpr size_t kTimeLength = 30;                  // "2026-01-02T03:04:05.000000006Z"
 inline constexpr size_t kHeaderLength = kTimeLength + 10;  // " stdout F "
 
+// The name of the file being written (0) or of an older one in the log's directory.
+std::string log_name(int number);
+
 struct LogLimits {
   uint64_t max_size = 0;  // bytes of one file; 0: no rotation
   int max_files = 1;      // including the one being written; at least 1
 };
 
-// Appends records; used by the one monitor. Rotation renames, so readers keep what they have open.
+// Appends records; used by the one monitor. Rotation gives files new names: readers keep what they
+// have open, and find each number up to the oldest file's at any time.
 class LogWriter {
  public:
   // Makes the directory; goes on with an existing log.
@@ -47,6 +51,7 @@ class LogWriter {
       : directory_(std::move(directory)), file_(std::move(file)), size_(size), limits_(limits) {}
   Result<> flush();
   Result<> rotate();
+  Result<> replace(const std::string& name);
 
   UniqueFd directory_;
   UniqueFd file_;

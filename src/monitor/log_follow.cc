@@ -14,9 +14,10 @@ namespace trivet::monitor {
 namespace {
 
 uint64_t inode_at(int directory_fd, int number) {
-  const std::string name = number == 0 ? "log" : fmt::format("log.{}", number);
   struct stat info{};
-  return fstatat(directory_fd, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 ? info.st_ino : 0;
+  return fstatat(directory_fd, log_name(number).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0
+             ? info.st_ino
+             : 0;
 }
 
 // The number that the file with this inode has by now, or, if it is gone, one more than the oldest.
@@ -44,12 +45,12 @@ Result<bool> LogFollower::advance(LogFile& current) {
   TRY(current.read_on(take_));
   const int number = find_number(directory_fd_, inode);
   if (number == 0) return false;
-  auto next = open_log(directory_fd_, number - 1);
-  if (!next && next.error().errnum() == ENOENT) return false;  // in the middle of a rotation
-  UniqueFd fd = TRY(std::move(next));
+  auto next = LogFile::open(directory_fd_, number - 1);
+  if (!next && next.error().errnum() == ENOENT) return false;  // the container was removed
+  LogFile file = TRY(std::move(next));
   // Renamed once more while it was opened: try again.
   if (find_number(directory_fd_, inode) != number) return true;
-  current = LogFile(std::move(fd), 0);
+  current = std::move(file);
   return true;
 }
 
@@ -82,7 +83,7 @@ Result<> LogFollower::run(LogFile current) {
   const UniqueFd inotify(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
   if (!inotify) return fail_errno("inotify_init1");
   const std::string path = fmt::format("/proc/self/fd/{}", directory_fd_);
-  if (inotify_add_watch(inotify.get(), path.c_str(), IN_MODIFY | IN_CREATE) < 0) {
+  if (inotify_add_watch(inotify.get(), path.c_str(), IN_MODIFY | IN_MOVED_TO) < 0) {
     return fail_errno("inotify_add_watch");
   }
   const StopFd stop(query_.stop);

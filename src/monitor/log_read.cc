@@ -120,33 +120,29 @@ Result<> LogFile::read_on(const std::function<void(std::string_view)>& take) {
   }
 }
 
-uint64_t LogFile::inode() const {
+Result<LogFile> LogFile::open(int directory_fd, int number) {
+  UniqueFd fd = TRY(open_at(directory_fd, log_name(number), O_RDONLY));
   struct stat info{};
-  return fstat(fd_.get(), &info) == 0 ? info.st_ino : 0;
+  if (fstat(fd.get(), &info) != 0) return fail_errno("fstat a log");
+  return LogFile(std::move(fd), info.st_ino);
 }
 
-Result<UniqueFd> open_log(int directory_fd, int number) {
-  return open_at(directory_fd, number == 0 ? "log" : fmt::format("log.{}", number), O_RDONLY);
+Result<bool> LogFile::skip_to_last(uint64_t& lines) {
+  const Mapping file = TRY(map_file(fd_.get()));
+  if (file) offset_ = skip_back({file.get(), file.get_deleter().size}, lines);
+  return lines == 0 && offset_ != 0;
 }
 
 Result<std::vector<LogFile>> open_logs(int directory_fd, std::optional<uint64_t> tail) {
   std::vector<LogFile> files;
   bool enough = false;
   for (int number = 0; !enough; ++number) {
-    auto opened = open_log(directory_fd, number);
-    // Between two renames of a rotation there is no "log".
-    if (!opened && opened.error().errnum() == ENOENT && number == 0) continue;
+    auto opened = LogFile::open(directory_fd, number);
     if (!opened && opened.error().errnum() == ENOENT) break;
-    UniqueFd fd = TRY(std::move(opened));
-    uint64_t offset = 0;
-    if (tail) {
-      const Mapping file = TRY(map_file(fd.get()));
-      if (file) offset = skip_back({file.get(), file.get_deleter().size}, *tail);
-      enough = *tail == 0 && offset != 0;
-    }
-    LogFile file(std::move(fd), offset);
-    // The same one again: it was renamed meanwhile.
-    if (!files.empty() && files.back().inode() == file.inode()) continue;
+    LogFile file = TRY(std::move(opened));
+    // It may have moved up since it was opened under a lower number.
+    if (std::ranges::find(files, file.inode(), &LogFile::inode) != files.end()) continue;
+    if (tail) enough = TRY(file.skip_to_last(*tail));
     files.push_back(std::move(file));
   }
   std::ranges::reverse(files);

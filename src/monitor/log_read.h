@@ -32,14 +32,21 @@ class LineJoiner {
 // Reads one file of the log from where it was left to its present end, a whole record at a time.
 class LogFile {
  public:
-  LogFile(UniqueFd fd, uint64_t offset) : fd_(std::move(fd)), offset_(offset) {}
+  // log (0) or log.N; that there is none stays recognisable by errnum().
+  static Result<LogFile> open(int directory_fd, int number);
 
+  // Reading is to start where the last `lines` lines begin; they are counted down by what is found
+  // here. True when they all are here.
+  Result<bool> skip_to_last(uint64_t& lines);
   Result<> read_on(const std::function<void(std::string_view)>& take);
-  // The inode number, which rename keeps.
-  [[nodiscard]] uint64_t inode() const;
+  // The inode number, which stays the same under all names.
+  [[nodiscard]] uint64_t inode() const { return inode_; }
 
  private:
+  LogFile(UniqueFd fd, uint64_t inode) : fd_(std::move(fd)), inode_(inode) {}
+
   UniqueFd fd_;
+  uint64_t inode_ = 0;
   uint64_t offset_ = 0;
   std::string rest_;  // the beginning of a record
 };
@@ -47,9 +54,6 @@ class LogFile {
 // The files of the log, oldest first, each where reading is to start for the last `tail` lines (all
 // without). They are open: a rotation does not matter any more.
 Result<std::vector<LogFile>> open_logs(int directory_fd, std::optional<uint64_t> tail);
-
-// Opens log (0) or log.N; kNotFound-like ENOENT errors stay recognisable by errnum().
-Result<UniqueFd> open_log(int directory_fd, int number);
 
 // Goes on after the newest file until `query.end_fd` or `query.stop` says so.
 class LogFollower {

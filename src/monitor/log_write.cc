@@ -9,11 +9,13 @@ namespace trivet::monitor {
 
 namespace {
 
-std::string file_name(int number) {
-  return number == 0 ? "log" : fmt::format("log.{}", number);
-}
+constexpr const char* kNewName = "log.new";
 
 }  // namespace
+
+std::string log_name(int number) {
+  return number == 0 ? "log" : fmt::format("log.{}", number);
+}
 
 Result<LogWriter> LogWriter::open(const std::string& directory, LogLimits limits) {
   TRY(make_dirs(directory, 0700));
@@ -59,20 +61,32 @@ Result<> LogWriter::flush() {
   return written;
 }
 
-// log.1 becomes log.2 and so on; the oldest one is replaced. With a single file the old one goes.
+// log.1 becomes log.2 and so on; the oldest one is replaced. A file has its new name before it
+// loses the old one, so that readers find all of them at any time, also when the monitor dies on
+// the way.
 Result<> LogWriter::rotate() {
   for (int number = limits_.max_files - 1; number > 0; --number) {
-    const std::string from = file_name(number - 1);
-    const std::string to = file_name(number);
-    if (renameat(directory_.get(), from.c_str(), directory_.get(), to.c_str()) != 0 &&
-        errno != ENOENT) {
-      return fail_errno("rename \"{}\" to \"{}\"", from, to);
+    const std::string from = log_name(number - 1);
+    (void)unlinkat(directory_.get(), kNewName, 0);  // of a monitor that died
+    if (linkat(directory_.get(), from.c_str(), directory_.get(), kNewName, 0) == 0) {
+      TRY(replace(log_name(number)));
+    } else if (errno != ENOENT) {
+      return fail_errno("link \"{}\" to \"{}\"", from, kNewName);
     }
   }
-  if (limits_.max_files == 1) (void)unlinkat(directory_.get(), "log", 0);
-  file_ = TRY(open_at(directory_.get(), "log", O_WRONLY | O_CREAT | O_EXCL | O_APPEND, 0600));
+  (void)unlinkat(directory_.get(), kNewName, 0);
+  UniqueFd file =
+      TRY(open_at(directory_.get(), kNewName, O_WRONLY | O_CREAT | O_EXCL | O_APPEND, 0600));
+  TRY(replace(log_name(0)));
+  file_ = std::move(file);
   size_ = 0;
   return {};
+}
+
+// Gives the file kNewName the name `name`, in the place of what had it.
+Result<> LogWriter::replace(const std::string& name) {
+  if (renameat(directory_.get(), kNewName, directory_.get(), name.c_str()) == 0) return {};
+  return fail_errno("rename \"{}\" to \"{}\"", kNewName, name);
 }
 
 }  // namespace trivet::monitor

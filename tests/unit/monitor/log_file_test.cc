@@ -153,15 +153,19 @@ TEST_F(LogFiles, SkipsTornRecordsAndMissingLogs) {
   EXPECT_TRUE(read_logs(directory_ + "/missing", {}, [](const LogLine&) { FAIL(); }));
 }
 
+// The reader lags behind the writer, so that it comes upon a rotation at each of its moments.
 TEST_F(LogFiles, FollowsAcrossRotationsUntilTheEnd) {
-  LogWriter log = writer(2000, 50);
+  LogWriter log = writer(300, 200);
   ASSERT_TRUE(log.append(Stream::kStdout, "0\n", now_));
   const UniqueFd end(eventfd(0, EFD_CLOEXEC));
   constexpr int kLines = 1000;
   std::vector<std::string> seen;
   std::jthread reader([&] {
-    EXPECT_TRUE(read_logs(directory_, {.follow = true, .end_fd = end.get()},
-                          [&](const LogLine& line) { seen.push_back(line.text); }));
+    EXPECT_TRUE(
+        read_logs(directory_, {.follow = true, .end_fd = end.get()}, [&](const LogLine& line) {
+          seen.push_back(line.text);
+          if (seen.size() % 8 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+        }));
   });
   for (int i = 1; i < kLines; ++i) {
     ASSERT_TRUE(log.append(Stream::kStdout, fmt::format("{}\n", i), now_));
@@ -171,6 +175,29 @@ TEST_F(LogFiles, FollowsAcrossRotationsUntilTheEnd) {
   reader.join();
   ASSERT_THAT(seen, SizeIs(kLines));
   for (int i = 0; i < kLines; ++i) EXPECT_EQ(seen[static_cast<size_t>(i)], fmt::format("{}", i));
+}
+
+TEST_F(LogFiles, IsReadWholeWhileItRotates) {
+  LogWriter log = writer(300, 500);
+  constexpr int kBefore = 100;
+  for (int i = 0; i < kBefore; ++i) {
+    ASSERT_TRUE(log.append(Stream::kStdout, fmt::format("{}\n", i), now_));
+  }
+  std::jthread rotating([&](const std::stop_token& stop) {
+    for (int i = kBefore; i < 2000 && !stop.stop_requested(); ++i) {
+      ASSERT_TRUE(log.append(Stream::kStdout, fmt::format("{}\n", i), now_));
+    }
+  });
+  for (int round = 0; round < 30; ++round) {
+    const auto all = texts();
+    ASSERT_GE(all.size(), kBefore);
+    for (size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], fmt::format("{}", i));
+    const auto last = texts({.tail = 30});  // and what is written meanwhile
+    ASSERT_GE(last.size(), 30);
+    for (size_t i = 1; i < last.size(); ++i) {
+      ASSERT_EQ(std::stoi(last[i]), std::stoi(last[i - 1]) + 1);
+    }
+  }
 }
 
 TEST_F(LogFiles, FollowingEndsOnRequest) {

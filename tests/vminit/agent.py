@@ -238,17 +238,17 @@ class Agent:
         self.send(kind, session.number, json.dumps(document).encode(), container)
         return session
 
-    def create(self, container: int = 0, **request) -> Session:
-        """The machine's own container, or a further one."""
+    def create(self, container: int = 0, kind: str = "C", **request) -> Session:
+        """The machine's own container, or a further one. With kind "D" the one that is there takes what differs."""
         request["config"] = json.dumps(request["config"])
         for file in request.get("files", []):
             file["content"] = base64.b64encode(file["content"]).decode()
         if container:
-            session = self.open("C", request, container)
+            session = self.open(kind, request, container)
         else:
             session = Session(self, 1)
             self.sessions[1] = session
-            session.send("C", json.dumps(request).encode())
+            session.send(kind, json.dumps(request).encode())
         session.wait_done()
         return session
 

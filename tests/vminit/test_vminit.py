@@ -470,6 +470,33 @@ def test_a_restored_template_is_somebody_of_its_own(boot, tmp_path):
     assert seen[0] != seen[1]
 
 
+def test_a_container_is_adopted_under_another_name(boot):
+    machine = boot()
+    script = "hostname; echo $HOSTNAME; cat /etc/resolv.conf"
+    process = {"process": {"env": ["PATH=/bin", "HOSTNAME=box-one"]}}
+    create(machine, "sh", "-c", script, hostname="box-one", **process)
+    new = {**RESOLV, "content": b"nameserver 192.0.2.7\n"}
+    session = create(machine, "unused", kind="D", hostname="box-two", files=[new])
+    session.send("S")
+    assert session.wait_exit() == 0, session.stderr
+    assert session.stdout == b"box-two\nbox-two\nnameserver 192.0.2.7\n"
+
+
+def test_an_adoption_that_fails_says_why(boot):
+    machine = boot()
+    with pytest.raises(Failed, match="no container to adopt") as error:
+        create(machine, "unused", kind="D")
+    assert error.value.code == "wrong-state"
+    create(machine, "hostname", hostname="box")
+    with pytest.raises(Failed, match='"longer" can\'t take the place of "box"'):
+        create(machine, "unused", kind="D", hostname="longer")
+    with pytest.raises(Failed, match="no network device"):
+        create(machine, "unused", kind="D", interfaces=[{"mac": "52:54:00:00:00:09", "name": "net0", "mtu": 1500,
+                                                         "addresses": ["10.0.2.15/24"]}])
+    assert machine.agent.request("shutdown") == {}
+    assert machine.wait_off() == 0
+
+
 def test_the_network(boot):
     ours, theirs = socket.socketpair()
     machine = boot(network=["-netdev", f"stream,id=n0,server=off,addr.type=fd,addr.str={theirs.fileno()}",
